@@ -1,0 +1,153 @@
+"""The seam to everything that is not a function of its arguments.
+
+Clocks, chance, ids, network, DNS, worker threads and files are reached through one ``Env`` and nowhere else
+(ruff bans the rest). ``gateway.env.real`` is the world; ``gateway.env.simulated`` is its twin for tests:
+a heap clock and an in-memory network in which years pass in minutes and every run can be repeated from
+its seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+
+from gateway.model import Instant, PublicId
+
+T = TypeVar("T")
+Item = TypeVar("Item", contravariant=True)
+R = TypeVar("R")
+
+BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
+REF_ALPHABET = "234679CDFGHJKMNPQRTVWXY"  # no vowels, nothing that looks like something else
+
+
+class Clock(Protocol):
+    """Twisted's IReactorTime on the *steady* clock: never steps, whatever the wall clock does."""
+
+    def seconds(self) -> float: ...
+    def callLater(  # IReactorTime's name
+        self, delay: float, function: Callable[..., object], *args: Any, **kwargs: Any
+    ) -> IDelayedCall: ...
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client connection is secured: verified chain and name, TLS 1.2 or newer, never less.
+
+    *name* is what the certificate must be for (the host's name if None); *ca_file* replaces the platform's
+    trust by one file of PEM certificates.
+    """
+
+    name: str | None = None
+    ca_file: str | None = None
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to connect: ``host:port``, with TLS or without."""
+
+    host: str
+    port: int
+    tls: Tls | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Net(Protocol):
+    """Connections. Names are resolved here, bounded, with the last good answer kept (semantics 10.2)."""
+
+    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
+        """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
+        ...
+
+    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen at ``host:port`` or ``unix:/path`` (mode 0600). A taken port fails the Deferred."""
+        ...
+
+
+class Worker(Protocol, Generic[Item]):
+    """One thread that does one kind of work, in batches, in the order in which it was put."""
+
+    def put(self, item: Item, *, first: bool = False) -> None:
+        """Hand over an item; *first* lets it overtake those that are not."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many items nobody has begun."""
+        ...
+
+    def stop(self) -> Deferred[None]:
+        """Finish what was put, then end the thread; fires when it has ended."""
+        ...
+
+
+class Files(Protocol):
+    """The disk, apart from the store's own database file."""
+
+    def free(self, folder: Path) -> int:
+        """Bytes that an ordinary user may still write there."""
+        ...
+
+    def read(self, path: Path) -> bytes: ...
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Write beside, sync, rename over, sync the folder: afterwards the file is old or new, never torn."""
+        ...
+
+
+class Env(Protocol):
+    """All seams in one value, handed to whoever needs one."""
+
+    clock: Clock
+    random: Random
+    net: Net
+    files: Files
+
+    def now(self) -> Instant:
+        """UTC at boot plus steady time: for due times and deadlines; a wall-clock step changes nothing."""
+        ...
+
+    def wall(self) -> Instant:
+        """The wall clock: for rotas, quiet hours and what people read."""
+        ...
+
+    def worker(
+        self,
+        name: str,
+        work: Callable[[Sequence[T]], Sequence[R]],
+        done: Callable[[Sequence[T], Sequence[R] | BaseException], None],
+        *,
+        limit: int,
+    ) -> Worker[T]:
+        """A thread that gathers up to *limit* items while it is busy and hands them to *work* at once.
+
+        *work* runs in the thread, *done* afterwards on the reactor's, in order, with what *work* returned
+        or raised.
+        """
+        ...
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """Fires after *seconds* of steady time; may be cancelled."""
+        ...
+
+    def failpoint(self, name: str) -> None:
+        """A place where tests stop the process (``T1`` … ``T6``); nothing in production."""
+        ...
+
+
+def public_id(env: Env) -> PublicId:
+    """A new id: 48 bit of milliseconds, 80 bit of chance, as 26 characters that sort by time."""
+    number = (env.now() // 1000 & 0xFFFF_FFFF_FFFF) << 80 | env.random.getrandbits(80)
+    return PublicId("".join(BASE32[number >> shift & 31] for shift in range(125, -1, -5)))

@@ -1,0 +1,175 @@
+"""What an adapter is: a translator between one protocol and the gateway.
+
+An adapter brings links out and listeners in. It declares its settings, the ceiling of what it can prove,
+how it measures a text, and one table of answers. It is handed env and Reception; it never sees the store
+and never decides about retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from gateway.env import Env
+from gateway.model import Content, Instant, LinkName, MessageClass, Page, PublicId, Ref
+from gateway.outcome import CarrierRef, Level, NotSent, Outcome
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """How a text would go out over a link: one entry a part, exactly as the device shows it.
+
+    *replaced* counts characters that the link cannot carry and that were replaced; *fits* is False if the
+    text needs more parts than the link allows.
+    """
+
+    texts: tuple[str, ...]
+    replaced: int = 0
+    fits: bool = True
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a carrier said about what it took earlier.
+
+    (*scope*, *ref*, *part*, *state*) is unique: the same word of the carrier twice is one piece of
+    evidence (delivery semantics 7). *level* is what it proves, None if it proves nothing new; *setback* says
+    why it will not arrive; *reply* is what a person answered, *final* that nothing more will come.
+    """
+
+    scope: str
+    ref: str
+    part: int = 1
+    state: str
+    at: Instant
+    level: Level | None = None
+    setback: str | None = None
+    reply: str | None = None
+    final: bool = False
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door made of a client's words, before anything was checked against grants."""
+
+    to: tuple[str, ...]
+    content: Content
+    message_class: MessageClass | None = None
+    until: Level | None = None
+    expires_in: float | None = None
+    not_before: Instant | None = None
+    incident: str | None = None
+    idempotency_key: str | None = None
+    request_hash: bytes = b""
+    dry_run: bool = False
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The positive answer: it is on stable storage (unless *dry_run*). *body* is the API's whole answer."""
+
+    id: PublicId
+    ref: Ref | None
+    body: dict[str, Any]
+    replay: bool = False
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """A program or place that may submit. *name* is its key in the settings."""
+
+    name: str
+    administrator: bool = False
+
+
+class Reception(Protocol):
+    """The only way up: what links and listeners may ask of the gateway. Built by app."""
+
+    def identify(self, credential: str) -> Client | None:
+        """Who this credential belongs to; takes the same time whether or not it is known."""
+        ...
+
+    async def submit(self, client: Client, submission: Submission) -> Accepted:
+        """On disk before it returns; raises SubmissionError, StoreFull or StoreFailed otherwise."""
+        ...
+
+    async def standing(self, client: Client, key: str) -> dict[str, Any] | None:
+        """Where the client's own message (public id or reference) stands; None if there is none."""
+        ...
+
+    async def report(self, link: LinkName, evidence: Evidence) -> None:
+        """On disk before it returns, also if it matches nothing yet."""
+        ...
+
+
+@runtime_checkable
+class Session(Protocol):
+    """One conversation with a carrier, logged in. (delivery semantics 5.1)"""
+
+    slots: int
+    left: int | None
+    lost: Deferred[None]
+
+    async def submit(self, page: Page) -> Outcome:
+        """The whole dialogue of one page, once. Before the point of no return a failure is NotSent, after
+        it silence is InDoubt. Never raises for anything a peer does; never retries."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye if the protocol has one; afterwards the transport is gone. Bounded in time."""
+        ...
+
+
+@runtime_checkable
+class Enquiring(Protocol):
+    """A session that can be asked about what was taken (SNPP MSTA, WCTP ClientQuery)."""
+
+    async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
+        """Ask once; empty if the carrier knows nothing new or nothing at all."""
+        ...
+
+
+class Link(Protocol):
+    """One configured way into a carrier."""
+
+    async def open(self) -> Session | NotSent:
+        """Connect and log in, once: no retries and no backoff of its own."""
+        ...
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``gateway probe`` found: the dialogue up to, not including, the message."""
+
+    reached: bool
+    says: str
+    capabilities: dict[str, str] = {}
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A link whose far end can be looked at without sending anything."""
+
+    async def probe(self) -> Findings: ...
+
+
+Measure = Callable[[str], Parts]
+
+
+class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter declares about itself; ``gateway.adapters.x.ADAPTER`` is one.
+
+    *settings* is the frozen Struct of a link's own keys (those every link has are in settings.LinkSettings).
+    *ceiling* and *measure* depend on how a link is configured. *answers* is the table of the docs page, one
+    row an answer: (their words, our outcome, why).
+    """
+
+    name: str
+    settings: type[msgspec.Struct]
+    make_link: Callable[[LinkName, Any, Env, Reception], Link]
+    ceiling: Callable[[Any], Level]
+    measure: Callable[[Any], Measure]
+    answers: tuple[tuple[str, str, str], ...]
+    enquiry_waits: tuple[float, ...] = ()
+    open_timeout: float = 10.0
+    answer_timeout: float = 60.0
+
+
+Door = Callable[[], Awaitable[None]]

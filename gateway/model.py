@@ -1,0 +1,128 @@
+"""The nouns: what a client submitted, and the legs by which it may reach a person.
+
+Everything here is a frozen value. Instants are integer microseconds UTC, durations float seconds.
+"""
+
+from __future__ import annotations
+
+import enum
+from hashlib import blake2b
+from typing import NewType
+
+import msgspec
+
+Instant = NewType("Instant", int)
+"""Microseconds since 1970-01-01T00:00:00Z."""
+
+MessageKey = NewType("MessageKey", int)
+DeliveryKey = NewType("DeliveryKey", int)
+IncidentKey = NewType("IncidentKey", int)
+"""Integer keys are the store's and come from one sequence; people and programs see PublicId and Ref."""
+
+PublicId = NewType("PublicId", str)
+"""128 bit, time-ordered, base32 lower case (26 characters)."""
+
+Ref = NewType("Ref", str)
+"""Four characters a person can say and type, unique while open and 24 h after."""
+
+LinkName = NewType("LinkName", str)
+"""``carrier.link``, for example ``spok.web``; also the name of the lane that runs the link."""
+
+SECOND = 1_000_000
+
+
+def later(at: Instant, seconds: float) -> Instant:
+    """The instant *seconds* after *at*."""
+    return Instant(at + round(seconds * SECOND))
+
+
+def seconds_between(earlier: Instant, now: Instant) -> float:
+    """Seconds from *earlier* to *now*; negative if *earlier* is the later one."""
+    return (now - earlier) / SECOND
+
+
+class MessageClass(enum.IntEnum):
+    """How much it matters; lower goes first."""
+
+    CRITICAL = 0
+    URGENT = 1
+    NORMAL = 2
+    BULK = 3
+
+    @property
+    def token(self) -> str:
+        """The word of the API and of the settings."""
+        return self.name.lower()
+
+    @property
+    def pressing(self) -> bool:
+        """Whether the window's reserve is kept for it (critical and urgent)."""
+        return self <= MessageClass.URGENT
+
+
+class Url(msgspec.Struct, frozen=True, kw_only=True):
+    """A link for devices that have room for one."""
+
+    text: str
+    href: str
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be said. *text* always; the rest where the device has room for it."""
+
+    text: str
+    callback: str | None = None
+    details: str | None = None
+    urls: tuple[Url, ...] = ()
+    replies: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One device over one link, with its place in the plan.
+
+    A plan is a flat tuple of legs. Legs of one *track* (one person, or one direct address) serve the same
+    end; its *item* is the position in the plan's list, items are tried one after the other; the *chain*
+    tells apart devices of one item that are tried together (``a + b``); *place* is the order of links
+    within a chain.
+    """
+
+    track: int = 0
+    item: int = 0
+    chain: int = 0
+    place: int = 0
+    person: str | None = None
+    device: str | None = None
+    address: str
+    link: LinkName
+    path: str = "internet"
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session is asked to submit: one delivery, rendered for its link.
+
+    *correlation* is chosen by us before the first byte and stays the same over all tries of one delivery.
+    *text* fits the link as it is; *expires* is when the page is no longer worth having.
+    """
+
+    delivery: DeliveryKey
+    public_id: PublicId
+    correlation: str
+    address: str
+    text: str
+    message_class: MessageClass
+    expires: Instant
+    sender: str | None = None
+    replies: tuple[str, ...] = ()
+    copy: int = 1
+
+
+def checksum(link: str, address: str, content: bytes) -> int:
+    """64 bit over what must never be mixed up: which way, to whom, and what.
+
+    Kept with the delivery and verified whenever it is read for sending (delivery semantics 2).
+    """
+    digest = blake2b(
+        b"\0".join((link.encode(), address.encode(), content)), digest_size=8, person=b"delivery"
+    ).digest()
+    return int.from_bytes(digest, "big", signed=True)

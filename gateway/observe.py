@@ -1,0 +1,1 @@
+"""Metrics, logs, transcripts: their names in one place."""
