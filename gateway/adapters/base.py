@@ -83,8 +83,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 class Reception(Protocol):
     """The only way up: what links and listeners may ask of the gateway. Built by app."""
 
-    def identify(self, credential: str) -> Client | None:
-        """Who this credential belongs to; takes the same time whether or not it is known."""
+    def identify(self, credential: str, address: str | None = None) -> Client | None:
+        """Who this credential belongs to, if it may come from *address*; as slow whether or not it is
+        known."""
         ...
 
     async def submit(self, client: Client, submission: Submission) -> Accepted:
