@@ -139,18 +139,8 @@ class Accept:
             open_leg(plan, index, message_class, of_class, start, expires) for index in first_legs(plan)
         )
         id_ = public_id(self._env)
-        answer = self._answer(
-            settings,
-            id_,
-            message_class,
-            until,
-            recipients,
-            plan,
-            opened[0].deadline,
-            expires,
-            warnings,
-            start,
-        )
+        ends = expires if expires is not None else opened[0].deadline
+        answer = self._answer(settings, id_, message_class, until, recipients, plan, start, ends, warnings)
         if submission.dry_run:
             return Accepted(id=id_, ref=None, body=answer | {"id": None, "ref": None, "url": None})
         new = NewMessage(
@@ -333,9 +323,7 @@ class Accept:
             "outcome": None,
             "level": Level.STORED.token,
             "durability": self._durability,
-            "says": f"Saved. Paging {shown} now."
-            if start <= self._env.now()
-            else f"Saved. Paging {shown} at {at}.",
+            "says": f"Saved. Paging {shown} {when}.",
             "class": message_class.token,
             "until": until.token,
             "expires_at": rfc3339(ends),
