@@ -6,6 +6,8 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 from msgspec import Meta
+from protocols.snpp.client import Conversation, Limits
+from protocols.snpp.session import Manner, NotOpened
 from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
@@ -25,8 +27,6 @@ from gateway.outcome import (
 from gateway.settings.types import Endpoint, LinkSettings, Secret
 from protocols.snpp import codec
 from protocols.snpp import messages as m
-from protocols.snpp.client import Conversation, Limits
-from protocols.snpp.session import Manner, NotOpened
 
 OPEN_TIMEOUT = 10.0  # seconds, delivery semantics 8.1
 ANSWER_TIMEOUT = 120.0  # seconds for SEND: servers that deliver before they answer (delivery semantics 8.1)
@@ -134,9 +134,7 @@ class SnppSession:
     slots = 1
     left: int | None = None
 
-    def __init__(
-        self, name: LinkName, own: SnppSettings, conversation: Conversation, env: Env
-    ) -> None:
+    def __init__(self, name: LinkName, own: SnppSettings, conversation: Conversation, env: Env) -> None:
         self._name = name
         self._own = own
         self._conversation = conversation
@@ -208,7 +206,11 @@ class SnppSession:
 
 
 ANSWERS = (
-    ("250 to SEND, other 2xx from 230", "Taken, handed_over", "accepted by the terminal: nothing more is known"),
+    (
+        "250 to SEND, other 2xx from 230",
+        "Taken, handed_over",
+        "accepted by the terminal, nothing more",
+    ),
     ("960, other 9xx to SEND", "Taken, handed_over", "queued at the carrier"),
     ("860, 861, 880 to SEND", "Taken, on_device", "on the pager"),
     ("870, 881 to SEND", "Taken, read", "read on the pager"),
