@@ -85,6 +85,7 @@ class House:
         self._env = env
         self._control = control
         self._limit_connections = limit_connections
+        self.records = store.records
         self.metrics = Metrics(__version__)
         self.bell = Bell()
         self._started_at = env.now()

@@ -6,8 +6,6 @@ Speaks through ``protocols.snpp.server``, so a good answer is a real one; the qu
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
-from random import Random
 from typing import Annotated
 
 import msgspec
@@ -58,7 +56,6 @@ class SnppQuirks(msgspec.Struct, frozen=True, kw_only=True):
     rate: Annotated[Rate | None, Meta(description="Pages taken; above it SEND is answered 421.")] = None
     progress: Annotated[tuple[Progress, ...], Meta(description="What MSTAtus says over time.")] = ()
     login: Annotated[str | None, Meta(description="`name` or `name:password` that must log in.")] = None
-    seed: Annotated[int, Meta(description="Which pages meet the shares.")] = 0
 
 
 class SimulatedSnpp:
@@ -67,13 +64,13 @@ class SimulatedSnpp:
     def __init__(self, env: Env, quirks: SnppQuirks, truth: Truth) -> None:
         self._env = env
         self._quirks = quirks
-        self._chance = Random(quirks.seed)
+        self._chance = env.random
         self._bucket = None if quirks.rate is None else Bucket(quirks.rate, env.now())
         self._tags: dict[tuple[str, str], Instant] = {}
         self.truth = truth
         rules = s.ServerRules(greeting="Simulated paging terminal ready", login_needed=bool(quirks.login))
         terminal = SnppFactory(self, env.clock, lambda: _datetime(env.wall()), rules=rules)
-        self.factory = _Lossy(terminal, quirks, self._chance)
+        self.factory = _Lossy(terminal, quirks, env)
 
     async def listen(self, at: str) -> IListeningPort:
         """Open for business at ``host:port``."""
@@ -140,10 +137,10 @@ class _Lossy(WrappingFactory):
 
     noisy = False
 
-    def __init__(self, terminal: SnppFactory, quirks: SnppQuirks, chance: Random) -> None:
+    def __init__(self, terminal: SnppFactory, quirks: SnppQuirks, env: Env) -> None:
         super().__init__(terminal)
         self._quirks = quirks
-        self._chance = chance
+        self._chance = env.random
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         inner = self.wrappedFactory.buildProtocol(addr)
@@ -185,11 +182,3 @@ class _LossyLine(ProtocolWrapper):  # type: ignore[misc]  # Twisted does not say
 
 def _datetime(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1e6, UTC)
-
-
-async def serve(
-    env: Env, at: str, quirks: SnppQuirks, log: Path | None
-) -> tuple[SimulatedSnpp, IListeningPort]:
-    """A simulated terminal at ``host:port``, its ground truth in *log*."""
-    carrier = SimulatedSnpp(env, quirks, Truth(log))
-    return carrier, await carrier.listen(at)
