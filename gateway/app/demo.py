@@ -212,7 +212,7 @@ def demo(*, once: bool, as_json: bool) -> int:
         )
         say(" Why    .venv/bin/gateway queue list     then   .venv/bin/gateway why <its id>")
         say(
-            " Yours  .venv/bin/gateway init           Stop   Ctrl-C (nothing saved is lost; start again and see)"
+            " Yours  .venv/bin/gateway init      Stop   Ctrl-C (nothing saved is lost; start again and see)"
         )
 
     def failed(failure: Any) -> None:
