@@ -24,7 +24,7 @@ FIELD = TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n"  # RFC 9110 5.5; no folding: R
 _HEAD = re.compile(LINE + rb"(?:" + FIELD + rb")*+\r\n")
 _LINE = re.compile(LINE)
 _FIELD = re.compile(FIELD)
-_OTHER_VERSION = re.compile(TOKEN + rb" \S+ HTTP/\d+\.\d+\r\n")
+_OTHER_VERSION = re.compile(TOKEN + rb" \S+ HTTP/(?!1\.[01]\r)\d+\.\d+\r\n")
 _BLANK = re.compile(rb"(?:\r\n)+")
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?@]+([/?].*)?")  # RFC 9112 3.2.2; no user information
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")  # RFC 3986 3.2.2 and a port
