@@ -26,7 +26,7 @@ from random import SystemRandom
 from typing import Any, TypeVar, cast
 
 import msgspec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
@@ -444,7 +444,7 @@ class RealNet:
                 self._contexts[key] = optionsForClientTLS(name, trustRoot=trust)
                 if len(self._contexts) > 64:
                     self._contexts.popitem(last=False)
-        except (OSError, ValueError, SSL.Error) as error:
+        except (OSError, ValueError, SSL.Error, crypto.Error) as error:
             raise _tls_refused(f"cannot verify {name}: {_words(error)}") from error
         return self._contexts[key]
 
@@ -625,7 +625,7 @@ def _words(error: BaseException | None) -> str:
     """What went wrong, for people; OpenSSL and service-identity keep it in lists."""
     if isinstance(error, VerificationError):
         return "its certificate is for another name"
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+    if isinstance(error, SSL.Error | crypto.Error) and error.args and isinstance(error.args[0], list):
         return "; ".join(str(entry[-1]) for entry in error.args[0]) or "TLS failed"
     return str(error) or type(error).__name__
 

@@ -231,7 +231,7 @@ def busy_day(seed: int) -> tuple[str, list[Any]]:
             cut = world.chance.choice((None, 5, 40))
             world.set_weather(str(CARRIER), Weather(cut_heard=cut))
             env = world.env("node")
-            worker: Any = env.worker("w", list, lambda i, r: facts.append((env.now(), list(r))), limit=3)
+            worker: Any = env.worker("w", list, lambda i, r: facts.append((carrier.now(), list(r))), limit=3)
             for item in range(5):
                 worker.put(item)
             if n == 2:
