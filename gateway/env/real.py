@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -47,7 +47,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Tls, Worker
+from gateway.env import Address, Clock, Files, Net, Tls, Worker
 from gateway.model import SECOND, Instant
 
 T = TypeVar("T")
@@ -127,9 +127,9 @@ class RealEnv:
         self._wakes = _Wakes(reactor)
         self._failpoint = _Failpoint.parse(failpoint or os.environ.get("GATEWAY_FAILPOINT"))
         self.clock = cast(Clock, reactor)
-        self.random = SystemRandom()  # ids must not be guessable
-        self.net = RealNet(reactor, lookup or system_lookup)
-        self.files = RealFiles()
+        self.random: Random = SystemRandom()  # ids must not be guessable
+        self.net: Net = RealNet(reactor, lookup or system_lookup)
+        self.files: Files = RealFiles()
 
     def now(self) -> Instant:
         return Instant(self._boot + time.monotonic_ns() // 1000)

@@ -540,7 +540,7 @@ def test_a_full_disk_takes_nothing_and_keeps_what_it_has() -> None:
     env = SimulatedEnv()
     path = Path("/state")
     env.files.replace(path, b"old")
-    env.files.free_space = 4
+    env.disk.free_space = 4
     with pytest.raises(OSError, match="space"):
         env.files.replace(path, b"longer")
     assert env.files.read(path) == b"old"
