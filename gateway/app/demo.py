@@ -211,9 +211,7 @@ def demo(*, once: bool, as_json: bool) -> int:
             '-d \'{"to":"demo-oncall","text":"hello"}\''
         )
         say(" Why    .venv/bin/gateway queue list     then   .venv/bin/gateway why <its id>")
-        say(
-            " Yours  .venv/bin/gateway init      Stop   Ctrl-C (nothing saved is lost; start again and see)"
-        )
+        say(" Yours  .venv/bin/gateway init      Stop   Ctrl-C (nothing saved is lost; start again and see)")
 
     def failed(failure: Any) -> None:
         error = failure.value

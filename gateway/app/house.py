@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from gateway import __version__
@@ -20,7 +19,7 @@ from gateway.api.ports import Mode as ApiMode
 from gateway.app.plan import explain
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
-from gateway.env import Env, public_id
+from gateway.env import Env, Port, public_id
 from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
@@ -108,7 +107,7 @@ class House:
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self.metrics, self.bell, env)
         self._servers: list[HttpServer] = []
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Port] = []
         self._ready = False
         self._reloading = False
 
