@@ -553,7 +553,8 @@ class Housekeeping(Protocol):
 
 
 class Store(Protocol):
-    """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74)."""
+    """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74);
+    ``recovered`` says what was found if the last run was not closed or its log was damaged."""
 
     intake: Intake
     work: Work
@@ -565,5 +566,6 @@ class Store(Protocol):
     boot: int
     durability: Literal["disk", "unsafe"]
     failed: Deferred[str]
+    recovered: str | None
 
     async def close(self) -> None: ...
