@@ -25,7 +25,7 @@ MAX_NAME = 100
 MAX_NOTE = 1000
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What all bodies are."""
 
 
@@ -39,7 +39,7 @@ class MessageBody(Body, frozen=True, kw_only=True):
 
     to: Annotated[
         str | list[str],
-        Meta(description="A person, group, rota, escalation or `carrier:address`; or several."),
+        Meta(description="Person, group, rota, escalation or `carrier:address`; or several."),
     ]
     text: Annotated[str, Meta(description="What pagers show. New lines are kept.")]
     callback: Annotated[str | None, Meta(description="Number to call; all that a numeric pager gets.")] = None
