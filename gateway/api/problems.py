@@ -12,7 +12,7 @@ from math import ceil
 import msgspec
 
 from gateway.api.answers import Problem, ProblemFault, ProblemKind
-from gateway.errors import Fault, SettingsError, StoreFailed, StoreFull, SubmissionError
+from gateway.errors import Conflict, Fault, SettingsError, StoreFailed, StoreFull, SubmissionError
 from gateway.web import Fields, Response
 
 PROBLEM_JSON: Fields = (("Content-Type", "application/problem+json"),)
@@ -79,6 +79,7 @@ _KINDS = (
     _kind("person-required", 422, "Who has it?", "Only a named human can acknowledge: `by` is required."),
     _kind("unknown-person", 422, "No such person", "`by` is the name of a person as the settings spell it."),
     _kind("already-ended", 409, "It has ended", "The message has ended; the detail says how, and who had it."),
+    _kind("conflict", 409, "Does not fit any more", "What was asked does not fit what is on record by now; the detail says why."),
     _kind("settings-invalid", 422, "Settings have mistakes", "The settings were not loaded and nothing changed; `errors` lists every mistake."),
     # the gateway itself
     _kind("overloaded", 503, "Too much at once", "The queue is too full for this class, or there are too many connections: try again later.", retry=True),
@@ -134,7 +135,7 @@ def problem_response(
 
 
 def response_to(
-    error: SubmissionError | StoreFull | StoreFailed | SettingsError, request_id: str
+    error: SubmissionError | Conflict | StoreFull | StoreFailed | SettingsError, request_id: str
 ) -> Response:
     """The answer for an error that is not our bug."""
     if isinstance(error, SubmissionError):
@@ -164,6 +165,8 @@ def response_to(
                 for mistake in error.mistakes
             ),
         )
+    if isinstance(error, Conflict):
+        return problem_response(409, "conflict", f"Not possible: {error}.", request_id=request_id)
     if isinstance(error, StoreFull):
         return problem_response(
             507,

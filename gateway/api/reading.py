@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 
 from gateway.api.bodies import Body
-from gateway.api.problems import KINDS, BrokenJson, refusal, shown
+from gateway.api.problems import KINDS, BrokenJson, NotAllowed, refusal, shown
 from gateway.errors import Fault, SubmissionError
 from gateway.web import Request
 
@@ -108,6 +108,33 @@ def _complaint(body: bytes, kind: type[B], check: Check | None, problem: Excepti
     if not faults:
         return BrokenJson("json.invalid", f"The body cannot be read: {problem}.", 1, 1)
     return refusal(faults)
+
+
+def read_query(request: Request, kind: type[B]) -> B:
+    """The query parameters of *request*. Raises SubmissionError 400; 405 for a message in the query."""
+    values: dict[str, str] = {}
+    faults: list[Fault] = []
+    for name, given in request.query.items():
+        if request.method != "POST" and name in _NEVER_IN_A_QUERY:
+            raise NotAllowed(
+                "A message does not go into a URL, where it stays in logs: POST it as JSON to /v1/messages.",
+                "POST",
+            )
+        values[name] = given[0]
+        if len(given) > 1:
+            twice = f"{shown(name)} stands {len(given)} times."
+            faults.append(Fault(pointer="?" + escaped(name), code="query.value", detail=twice))
+    right = mistakes_of_shape(values, kind, faults, lead="?", strict=False)
+    if faults:
+        raise refusal([fault if fault.code == "query.unknown" else _of_query(fault) for fault in faults])
+    return msgspec.convert(right, kind, strict=False)
+
+
+_NEVER_IN_A_QUERY = frozenset({"to", "text", "details", "callback", "body"})
+
+
+def _of_query(fault: Fault) -> Fault:
+    return msgspec.structs.replace(fault, code="query.value")
 
 
 # ---------------------------------------------------------------- JSON, strictly

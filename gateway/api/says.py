@@ -17,7 +17,7 @@ import msgspec
 from gateway.api.ports import LinkStatus
 from gateway.api.times import clock, spell, zone_of
 from gateway.lifecycle import State
-from gateway.model import Instant, Leg, LinkName, MessageClass, seconds_between
+from gateway.model import Instant, LinkName, MessageClass, seconds_between
 from gateway.outcome import Level
 from gateway.settings.types import Settings
 from gateway.store.base import DeliveryRow, Ending, EventRow, MessageRow
@@ -48,11 +48,15 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
         only = carrier is not None and len(carrier.links) == 1
         return carrier_name(link) if only or not way else f"{carrier_name(link)} ({way})"
 
-    def whose(self, row: DeliveryRow | Leg) -> str:
+    def whose(self, person: str | None, device: str | None, address: str) -> str:
         """``Alice Moreau's pager``, or the bare address."""
-        if row.person is None:
-            return row.address
-        return f"{self.name(row.person)}'s {row.device}" if row.device else self.name(row.person)
+        if person is None:
+            return address
+        return f"{self.name(person)}'s {device}" if device else self.name(person)
+
+    def of(self, row: DeliveryRow) -> str:
+        """Whose copy it is."""
+        return self.whose(row.person, row.device, row.address)
 
     def ceiling(self, link: LinkName) -> Level | None:
         found = self.links.get(link)
@@ -170,7 +174,7 @@ def _rank(d: DeliveryRow) -> tuple[int, int]:
 
 def of_delivery(d: DeliveryRow, a: Around) -> str:
     """Where one copy stands."""
-    way, whose = a.way(d.link), a.whose(d)
+    way, whose = a.way(d.link), a.of(d)
     if d.setback is not None:
         return f"{carrier_name(d.link)} took it for {whose}, but it did not arrive: {d.setback}"
     match d.state:
@@ -200,7 +204,7 @@ def of_delivery(d: DeliveryRow, a: Around) -> str:
 
 
 def _of_waiting(d: DeliveryRow, a: Around) -> str:
-    way, whose = a.way(d.link), a.whose(d)
+    way, whose = a.way(d.link), a.of(d)
     if d.reason == "paused":
         return f"Stopped for {whose} until somebody continues it"
     if d.reason == "kept_quiet":
@@ -215,7 +219,7 @@ def _of_waiting(d: DeliveryRow, a: Around) -> str:
 
 
 def _of_taken(d: DeliveryRow, a: Around) -> str:
-    carrier, whose = carrier_name(d.link), a.whose(d)
+    carrier, whose = carrier_name(d.link), a.of(d)
     match d.level:
         case Level.STORED:
             return f"Probably sent to {whose}: {carrier} never confirmed and cannot be asked"
@@ -240,7 +244,7 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
     """What happened, in the past tense."""
     data = event.data
     d = next((d for d in row.deliveries if d.delivery == event.delivery), None)
-    whose = "" if d is None else a.whose(d)
+    whose = "" if d is None else a.of(d)
     link = _text(data, "link") or ("" if d is None else d.link)
     way = a.way(link) if link else "the carrier"
     by = _text(data, "by")

@@ -200,7 +200,7 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
             elif link.state not in ("working", "idle"):
                 now.append(says.of_link(link, a))
         if d.dup_risk and d.state in (State.WAITING, State.BEGUN):
-            now.append(f"{a.whose(d)} may get it twice.")
+            now.append(f"{a.of(d)} may get it twice.")
     coming = next_of(row, a)
     if coming is not None:
         at, does, why = coming

@@ -40,11 +40,10 @@ def submission_of(request: Request, limits: Limits, *, dry_run: bool) -> tuple[S
     Raises SubmissionError 400, 415 or 422 with all mistakes.
     """
     key = idempotency_key(request)
-    body = read(request, MessageBody, lambda partial, faults: _Words(limits, faults).understand(partial))
-    words = _Words(limits, [])
+    body = read(request, MessageBody, lambda partial, faults: Words(limits, faults).understand(partial))
+    words = Words(limits, [])
     submission = words.understand(body)
-    if words.faults:
-        raise refusal(words.faults)
+    words.settle()
     if key is not None or dry_run:
         submission = msgspec.structs.replace(
             submission,
@@ -81,7 +80,7 @@ def idempotency_key(request: Request) -> str | None:
     return value
 
 
-class _Words:
+class Words:
     """One look at a body: collects *faults* and counts what was left out."""
 
     def __init__(self, limits: Limits, faults: list[Fault]) -> None:
@@ -89,12 +88,17 @@ class _Words:
         self.faults = faults
         self.left_out = 0
 
+    def settle(self) -> None:
+        """Raise SubmissionError if anything was wrong."""
+        if self.faults:
+            raise refusal(self.faults)
+
     def understand(self, body: MessageBody) -> Submission:
         """What *body* means; worth something only if ``faults`` stays empty."""
         content = Content(
             text=self.text("text", body.text, self.limits.text),
             callback=self._callback(body.callback),
-            details=self._maybe("details", body.details, self.limits.text),
+            details=self.maybe("details", body.details, self.limits.text),
             urls=self._urls(body.urls) if body.urls else (),
             replies=self._replies(body.replies) if body.replies else (),
             labels=self._labels(body.labels) if body.labels else {},
@@ -106,7 +110,7 @@ class _Words:
             until=None if body.until is None else LEVELS[body.until],
             expires_in=None if body.expires_in is None else self._expires_in(body.expires_in),
             not_before=None if body.not_before is None else self._not_before(body.not_before),
-            incident=self._maybe("incident", body.incident, bodies.MAX_INCIDENT, line=True),
+            incident=self.maybe("incident", body.incident, bodies.MAX_INCIDENT, line=True),
         )
 
     def fault(
@@ -138,7 +142,7 @@ class _Words:
             self.fault(name, "too_long", f"{name} has {len(value)} characters; at most {limit}.")
         return value
 
-    def _maybe(self, name: str, value: str | None, limit: int, *, line: bool = False) -> str | None:
+    def maybe(self, name: str, value: str | None, limit: int, *, line: bool = False) -> str | None:
         return None if value is None else self.text(name, value, limit, line=line)
 
     def _to(self, to: str | list[str]) -> tuple[str, ...]:
