@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import Evidence
 from gateway.lifecycle import Happening, State
@@ -38,8 +39,9 @@ Ending = Literal["confirmed", "unanswered", "failed", "expired", "cancelled"]
 class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A leg to be opened: the row of a delivery before it has a key.
 
-    *leg* is its index in the message's plan (0 for a message without an incident). *paused* opens it
-    stopped (a restored store, a paused carrier is the lane's business and not this).
+    *leg* is its index in the message's plan (0 for a message without an incident). *last*: no leg follows
+    it, so a doubt is settled on this leg. *copies_before* counts copies for the same person that may be out
+    already when it is opened: a copy that may be a second one is marked, and doubts are capped.
     """
 
     leg: int
@@ -50,6 +52,8 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     message_class: MessageClass
     due: Instant
     deadline: Instant
+    last: bool = True
+    copies_before: int = 0
 
 
 class NewIncident(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +152,25 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: Instant
     begun_at: Instant
     deadline: Instant
+    last: bool = True
+    copies_before: int = 0
+
+
+class Missed(msgspec.Struct, frozen=True, kw_only=True):
+    """Connecting or logging in failed before anything was begun: no delivery has left ``waiting``.
+
+    *waits* says per class how long a delivery waits after its first, second, … failed connect (the last
+    repeats); *limit* how many deliveries learn of it at most, best first.
+    """
+
+    lane: LinkName
+    fence: int
+    began: Instant
+    ended: Instant
+    code: str
+    why: str
+    waits: dict[MessageClass, tuple[float, ...]]
+    limit: int
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +264,12 @@ class Work(Protocol):
     async def conclude(self, done: Concluded) -> bool:
         """Record how an attempt ended (T3). False, and nothing is written, if the fence is stale or the
         delivery is not begun. Unmatched receipts for its *refs* are applied in the same unit."""
+        ...
+
+    async def missed(self, miss: Missed) -> int:
+        """Record that the link could not be opened (waiting → waiting): the due deliveries of the lane get
+        connects + 1, an ``attempt`` event with outcome ``not_sent``, a later due (never past their
+        deadline), and their incidents become due at once. How many; 0 with a stale fence."""
         ...
 
     async def lapse(self, now: Instant) -> Lapsed:
@@ -533,5 +562,6 @@ class Store(Protocol):
     housekeeping: Housekeeping
     boot: int
     durability: Literal["disk", "unsafe"]
+    failed: Deferred[str]
 
     async def close(self) -> None: ...
