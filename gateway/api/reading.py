@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from math import isinf
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec.structs import FieldInfo, fields
@@ -227,7 +227,7 @@ def mistakes_of_shape(
     right: dict[str, Any] = {}
     for name in value:
         if name not in known:
-            near = tuple(get_close_matches(name[:80], known, n=3))
+            near = tuple(get_close_matches(name[:80], known, n=1))
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(
                 Fault(
@@ -293,6 +293,8 @@ def _mistyped(field: FieldInfo, value: Any, problem: str, lead: str) -> Fault:
 
 def _choices(kind: Any) -> tuple[str, ...]:
     """The words of a Literal, also within a union."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, UnionType):

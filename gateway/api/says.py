@@ -112,7 +112,7 @@ def _of_ending(row: MessageRow, ending: Ending, a: Around) -> str:
             return f"NOBODY HAS ACCEPTED. {paged}, and nobody answered."
         case "failed":
             why = next((d for d in reversed(row.deliveries) if d.state is State.FAILED), None)
-            return "Could not be sent." if why is None else f"Could not be sent. {of_delivery(why, a)}"
+            return sentence("Could not be sent", "" if why is None else of_delivery(why, a))
         case "expired":
             doubtful = any(d.dup_risk or d.doubts for d in row.deliveries)
             return "Too late. It may have arrived all the same." if doubtful else "Too late, not sent."

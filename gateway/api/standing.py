@@ -251,7 +251,8 @@ def link_of(status: LinkStatus, a: Around) -> answers.Link:
 
 def stuck_of(rows: tuple[MessageRow, ...], a: Around) -> answers.Stuck:
     """What needs somebody, worst class first, and what waits by itself."""
-    needs = [_stuck_message(row, a) for row in sorted(rows, key=lambda row: (row.message_class, row.at))]
+    loudest = sorted(rows, key=lambda row: (row.message_class, row.ending != "unanswered", row.at))
+    needs = [_stuck_message(row, a) for row in loudest]
     waiting = []
     for status in a.links.values():
         count = sum(status.waiting.values())
