@@ -467,7 +467,7 @@ class RealNet:
             raise _cannot_listen("unix", path, error) from error
         umask = os.umask(0o177)  # from the first moment on, not only after a chmod
         try:
-            port = self._reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600)
+            port: Port = self._reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600)
         except OSError as error:  # "AF_UNIX path too long", before Twisted could wrap it
             raise _cannot_listen("unix", path, error) from error
         finally:

@@ -158,7 +158,7 @@ class _LossyLine(Protocol):
 
     def connectionMade(self) -> None:
         self._inner.transport = self  # type: ignore[assignment]  # to the terminal we are its transport
-        self._inner.connectionMade()
+        self._inner.connectionMade()  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         lines = (self._tail + data).split(b"\n")
