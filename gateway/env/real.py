@@ -34,7 +34,6 @@ from twisted.internet.error import CannotListenError, ConnectError, DNSLookupErr
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
-    IListeningPort,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -47,7 +46,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Files, Net, Tls, Worker
+from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Tls, Worker
 from gateway.model import SECOND, Instant
 
 T = TypeVar("T")
@@ -422,10 +421,10 @@ class RealNet:
         self._contexts: OrderedDict[tuple[str, str | None, int], Any] = OrderedDict()
         self.names = Names(reactor, lookup)
 
-    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
-        return cast(IStreamClientEndpoint, _Endpoint(self, self._reactor, address, open_timeout))
+    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
+        return _Endpoint(self, self._reactor, address, open_timeout)
 
-    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, at: str, factory: Any) -> Deferred[Port]:
         if at.startswith("unix:"):
             return execute(self._listen_unix, at.removeprefix("unix:"), factory)
         return execute(self._listen_tcp, at, factory)
@@ -448,7 +447,7 @@ class RealNet:
             raise _tls_refused(f"cannot verify {name}: {_words(error)}") from error
         return self._contexts[key]
 
-    def _listen_tcp(self, at: str, factory: IProtocolFactory) -> IListeningPort:
+    def _listen_tcp(self, at: str, factory: IProtocolFactory) -> Port:
         host, _, port = at.rpartition(":")
         host = "127.0.0.1" if host == "localhost" else host.strip("[]")
         try:
@@ -458,22 +457,22 @@ class RealNet:
                 raise ValueError(f"{number} is not a port")
         except ValueError as error:
             raise _cannot_listen(host, port, f"{error}. Write 127.0.0.1:8080") from error
-        port_ = self._reactor.listenTCP(number, factory, backlog=BACKLOG, interface=host)
-        return cast(IListeningPort, port_)
+        port_: Port = self._reactor.listenTCP(number, factory, backlog=BACKLOG, interface=host)
+        return port_
 
-    def _listen_unix(self, path: str, factory: IProtocolFactory) -> IListeningPort:
+    def _listen_unix(self, path: str, factory: IProtocolFactory) -> Port:
         try:
             _clear_stale_socket(path)
         except OSError as error:
             raise _cannot_listen("unix", path, error) from error
         umask = os.umask(0o177)  # from the first moment on, not only after a chmod
         try:
-            port = self._reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600)
+            port: Port = self._reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600)
         except OSError as error:  # "AF_UNIX path too long", before Twisted could wrap it
             raise _cannot_listen("unix", path, error) from error
         finally:
             os.umask(umask)
-        return cast(IListeningPort, port)
+        return port
 
 
 def _cannot_listen(host: str, port: str, reason: object) -> CannotListenError:

@@ -50,7 +50,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Env, Files, Net, Worker
+from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Worker
 from gateway.model import Instant, later
 
 T = TypeVar("T")
@@ -511,10 +511,10 @@ class SimulatedNet:
     def __init__(self, env: SimulatedEnv) -> None:
         self._env = env
 
-    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
-        return cast(IStreamClientEndpoint, _Endpoint(self._env, address, open_timeout))
+    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
+        return _Endpoint(self._env, address, open_timeout)
 
-    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, at: str, factory: Any) -> Deferred[Port]:
         env = self._env
         host, _, port = at.rpartition(":")
         if at.startswith("unix:"):
@@ -529,7 +529,7 @@ class SimulatedNet:
         listening = _Port(env, key, host.strip("[]"), port, factory)
         if env.alive:
             env.world.listeners[key] = listening
-        return succeed(cast(IListeningPort, listening))
+        return succeed(listening)
 
 
 def _taken(host: str, port: str) -> CannotListenError:

@@ -6,25 +6,22 @@ Speaks through ``protocols.snpp.server``, so a good answer is a real one; the qu
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
-from random import Random
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from protocols.snpp.codec import status_reply
-from protocols.snpp.server import Caller, SnppFactory
-from twisted.internet.interfaces import IAddress, IListeningPort
-from twisted.internet.protocol import Protocol
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 
-from gateway.env import Env
+from gateway.env import Env, Port
 from gateway.model import Instant, later, seconds_between
 from gateway.pacing import Bucket
 from gateway.settings.types import Rate
 from gateway.sim.truth import Truth
 from protocols.snpp import messages as m
 from protocols.snpp import session as s
+from protocols.snpp.codec import status_reply
+from protocols.snpp.server import Caller, SnppFactory
 
 PAGERS = r"[0-9]{1,20}"
 
@@ -58,7 +55,6 @@ class SnppQuirks(msgspec.Struct, frozen=True, kw_only=True):
     rate: Annotated[Rate | None, Meta(description="Pages taken; above it SEND is answered 421.")] = None
     progress: Annotated[tuple[Progress, ...], Meta(description="What MSTAtus says over time.")] = ()
     login: Annotated[str | None, Meta(description="`name` or `name:password` that must log in.")] = None
-    seed: Annotated[int, Meta(description="Which pages meet the shares.")] = 0
 
 
 class SimulatedSnpp:
@@ -67,15 +63,14 @@ class SimulatedSnpp:
     def __init__(self, env: Env, quirks: SnppQuirks, truth: Truth) -> None:
         self._env = env
         self._quirks = quirks
-        self._chance = Random(quirks.seed)
+        self._chance = env.random
         self._bucket = None if quirks.rate is None else Bucket(quirks.rate, env.now())
         self._tags: dict[tuple[str, str], Instant] = {}
         self.truth = truth
         rules = s.ServerRules(greeting="Simulated paging terminal ready", login_needed=bool(quirks.login))
-        terminal = SnppFactory(self, env.clock, lambda: _datetime(env.wall()), rules=rules)
-        self.factory = _Lossy(terminal, quirks, self._chance)
+        self.factory = _Lossy(self, quirks, env, rules)
 
-    async def listen(self, at: str) -> IListeningPort:
+    async def listen(self, at: str) -> Port:
         """Open for business at ``host:port``."""
         return await self._env.net.listen(at, self.factory)
 
@@ -83,7 +78,7 @@ class SimulatedSnpp:
 
     async def login(self, who: Caller, asked: s.LoginAsked) -> m.Reply:
         name, _, password = (self._quirks.login or "").partition(":")
-        if not name or (asked.name, asked.password or "") == (name, password):
+        if not name or (asked.login, asked.password or "") == (name, password):
             return self._refused("LOGI") or m.Reply(250, "Login accepted")
         return m.Reply(550, "Login refused")
 
@@ -103,7 +98,7 @@ class SimulatedSnpp:
             await self._env.sleep(quirks.delay)
         if not quirks.silent:
             for recipient in page.recipients:
-                self.truth.reached(self._env.now(), recipient.pager, page.text or "")
+                self.truth.reached(self._env.now(), str(recipient.pager), page.text or "")
         if page.two_way is None:
             return m.Reply(250, "Page accepted")
         tag = str(self._chance.randrange(10**9, 10**10)), str(self._chance.randrange(10**5, 10**6))
@@ -135,61 +130,57 @@ class SimulatedSnpp:
         return None
 
 
-class _Lossy(WrappingFactory):
-    """Connections that may drop in the middle of the answer to SEND."""
+class _Lossy(SnppFactory):
+    """Serves connections that may drop in the middle of the answer to SEND."""
 
-    noisy = False
-
-    def __init__(self, terminal: SnppFactory, quirks: SnppQuirks, chance: Random) -> None:
-        super().__init__(terminal)
+    def __init__(self, carrier: SimulatedSnpp, quirks: SnppQuirks, env: Env, rules: s.ServerRules) -> None:
+        super().__init__(carrier, env.clock, lambda: _datetime(env.wall()), rules=rules)
         self._quirks = quirks
-        self._chance = chance
+        self._chance = env.random
 
-    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        inner = self.wrappedFactory.buildProtocol(addr)
-        return inner if self._quirks.lose_answer is None else _LossyLine(self, inner)
+    def buildProtocol(self, addr: object) -> Protocol:
+        connection = super().buildProtocol(addr)
+        return connection if self._quirks.lose_answer is None else _LossyLine(self, connection)
 
-    @property
-    def lose_next(self) -> int | None:
-        """Bytes of the next answer to SEND that arrive; None: all."""
+    def kept(self) -> int | None:
+        """Bytes of this answer to SEND that arrive; None: all."""
         return self._quirks.lose_answer if self._chance.random() < self._quirks.lose_share else None
 
 
-class _LossyLine(ProtocolWrapper):  # type: ignore[misc]  # Twisted does not say what it is
-    """Watches for SEND going in and cuts the answer going out."""
+class _LossyLine(Protocol):
+    """Between the wire and the terminal: watches for SEND going in, cuts the answer going out."""
 
-    def __init__(self, factory: _Lossy, inner: Protocol | None) -> None:
-        super().__init__(factory, inner)
-        self._lossy = factory
+    def __init__(self, house: _Lossy, inner: Protocol) -> None:
+        self._house = house
+        self._inner = inner
         self._tail = b""
         self._sending = False
+
+    def connectionMade(self) -> None:
+        self._inner.transport = self  # type: ignore[assignment]  # to the terminal we are its transport
+        self._inner.connectionMade()  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         lines = (self._tail + data).split(b"\n")
         self._tail = lines[-1][-8:]
         self._sending = self._sending or any(line[:4].upper() == b"SEND" for line in lines[:-1])
-        super().dataReceived(data)
+        self._inner.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._inner.connectionLost(reason)
 
     def write(self, data: bytes) -> None:
-        if not self._sending:
-            super().write(data)
-            return
+        """The terminal answers."""
+        kept = self._house.kept() if self._sending else None
         self._sending = False
-        keep = self._lossy.lose_next
-        if keep is None:
-            super().write(data)
-            return
-        super().write(data[:keep])
-        self.loseConnection()
+        transport: Any = self.transport
+        transport.write(data if kept is None else data[:kept])
+        if kept is not None:
+            transport.loseConnection()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
 
 
 def _datetime(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1e6, UTC)
-
-
-async def serve(
-    env: Env, at: str, quirks: SnppQuirks, log: Path | None
-) -> tuple[SimulatedSnpp, IListeningPort]:
-    """A simulated terminal at ``host:port``, its ground truth in *log*."""
-    carrier = SimulatedSnpp(env, quirks, Truth(log))
-    return carrier, await carrier.listen(at)
