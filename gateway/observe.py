@@ -338,6 +338,22 @@ class Event(msgspec.Struct, frozen=True):
 
 EVENTS = (
     Event(
+        "a stream did not close", "critical", (), "A mistake of ours in ending an answer that was streamed."
+    ),
+    Event(
+        "hung up on {count} new connections: too many",
+        "warn",
+        (),
+        "The HTTP server had as many connections as it may: it serves those.",
+    ),
+    Event(
+        "request {request_id} failed", "critical", (), "A mistake of ours; the client got 500 with this id."
+    ),
+    Event(
+        "the answer to {request_id} broke off", "critical", (), "A mistake of ours in an answer half sent."
+    ),
+    Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
+    Event(
         "adapter broke on delivery {delivery}",
         "critical",
         (),
