@@ -192,6 +192,8 @@ def of_delivery(d: DeliveryRow, a: Around) -> str:
             return (
                 f"Stopped for {whose}: the record is damaged. Never sent; tell IT, and send it again by hand"
             )
+        case State.FAILED if d.reason == "left":
+            return f"Left as it was for {whose}; it may have arrived by {way}"
         case State.FAILED:
             return f"{way} did not take it for {whose}" + (f": {d.why}" if d.why else "")
         case State.EXPIRED:
@@ -220,10 +222,10 @@ def _of_waiting(d: DeliveryRow, a: Around) -> str:
 
 def _of_taken(d: DeliveryRow, a: Around) -> str:
     carrier, whose = carrier_name(d.link), a.of(d)
+    if d.reason == "assumed" and d.level <= Level.HANDED_OVER:
+        return f"Probably sent to {whose}: {carrier} never confirmed and cannot be asked"
     match d.level:
-        case Level.STORED:
-            return f"Probably sent to {whose}: {carrier} never confirmed and cannot be asked"
-        case Level.HANDED_OVER:
+        case Level.STORED | Level.HANDED_OVER:
             return f"{carrier} has it for {whose}"
         case Level.IN_PROGRESS:
             return f"{carrier} is still trying {whose} (off or no signal?)"
@@ -297,8 +299,8 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
             doubtful = data.get("possibly_sent") or (d is not None and (d.dup_risk or d.doubts))
             maybe = "; it may have arrived" if doubtful else ", not sent"
             return f"Too late for {whose}{maybe}" if whose else f"Too late{maybe}"
-        case "settled":
-            return _of_settled(_text(data, "then") or _text(data, "how"), whose, way)
+        case "doubt_settled":
+            return _of_settled(by, whose, way)  # here *by* is the policy that settled it
         case "quarantined":
             return "Stopped: the record is damaged. Never sent; tell IT, and send it again by hand"
         case "ended":
@@ -388,9 +390,9 @@ def _of_level(data: dict[str, Any], whose: str, carrier: str, d: DeliveryRow | N
             assert_never(level)
 
 
-def _of_settled(then: str, whose: str, way: str) -> str:
+def _of_settled(policy: str, whose: str, way: str) -> str:
     target = f" for {whose}" if whose else ""
-    match then:
+    match policy:
         case "resend":
             return f"{way} never confirmed{target}; a second copy goes out"
         case "assume":
