@@ -181,7 +181,7 @@ def of_delivery(d: DeliveryRow, a: Around) -> str:
         case State.WAITING:
             return _of_waiting(d, a)
         case State.BEGUN:
-            return f"Sending to {way} for {whose}"
+            return f"Sending {_copy(d)}to {way} for {whose}"
         case State.DOUBT:
             return f"Not sure that {way} took it for {whose}; it may have arrived"
         case State.HELD:
@@ -214,10 +214,16 @@ def _of_waiting(d: DeliveryRow, a: Around) -> str:
         return f"Kept{until}: quiet hours of {whose}"
     soon = d.due is None or d.due <= a.now
     when = "as soon as it is its turn" if soon else f"at {a.time(d.due or a.now)}"
+    why = f" ({d.why})" if d.why else ""
+    if d.dup_risk:
+        return f"A second copy for {whose} goes to {way} {when}{why}"
     if d.tries or d.connects:
-        why = f" ({d.why})" if d.why else ""
         return f"{way} goes on {when} for {whose}, try {d.tries + d.connects + 1}{why}"
     return f"Saved, not sent yet. {way} is tried {when} for {whose}"
+
+
+def _copy(d: DeliveryRow) -> str:
+    return "a second copy " if d.dup_risk else ""
 
 
 def _of_taken(d: DeliveryRow, a: Around) -> str:
@@ -282,7 +288,9 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
         case "resumed":
             return f"Continued by {who}" if who else "Continued"
         case "retried":
-            return f"{who or 'Somebody'} sends it to {whose or 'it'} again by {way}"
+            return f"{who or 'Somebody'} sends {'a second copy' if d and d.dup_risk else 'it again'}" + (
+                f" to {whose} by {way}" if whose else f" by {way}"
+            )
         case "pursued":
             return _PURSUED.get(why, "Looked what to do next")
         case "late_proof":
@@ -422,6 +430,8 @@ def _text(data: dict[str, Any], key: str) -> str:
 def of_changed(verb: str, changed: int, row: MessageRow, a: Around) -> str:
     """What a verb did to a message."""
     copies = "one copy" if changed == 1 else f"{changed} copies"
+    if any(d.dup_risk and d.state is State.WAITING for d in row.deliveries):
+        copies += " (may come twice)"
     match verb:
         case "acknowledge":
             who = "Somebody" if row.accepted_by is None else a.name(row.accepted_by)

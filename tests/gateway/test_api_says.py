@@ -164,6 +164,13 @@ def test_a_carrier_that_has_it_is_no_proof() -> None:
     assert line == "SMS took it for Alice Moreau's pager. Not proof that it got there."
 
 
+@pytest.mark.parametrize("state", [State.WAITING, State.BEGUN])
+def test_a_resend_says_that_it_is_a_second_copy(state: State) -> None:
+    """Whoever reads it must know that it may come twice."""
+    line = says.of_delivery(delivery(1, state=state, dup_risk=True), A)
+    assert "second copy" in line
+
+
 def test_many_people_are_counted_not_listed() -> None:
     """A page to a whole ward stays one line."""
     row = one_message(deliveries=tuple(delivery(n, person=f"p{n}", state=State.TAKEN) for n in range(50)))
