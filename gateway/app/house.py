@@ -13,9 +13,9 @@ from twisted.logger import Logger
 from gateway import __version__
 from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
-from gateway.api import Api, make_router
-from gateway.api.ports import Health, LastFailure, LinkStatus, PlannedLeg, Resting
+from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
+from gateway.api.routes import make_router
 from gateway.app.plan import explain
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
