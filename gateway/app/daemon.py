@@ -39,8 +39,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
     from gateway.observe import begin_logging
     from gateway.store.sqlite import open_store
 
-    begin_logging(sys.stderr)
     env = RealEnv(reactor)
+    begin_logging(sys.stderr, clock=env.clock)
     ended: list[int] = []
     houses: list[House] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -171,9 +172,11 @@ def demo(*, once: bool, as_json: bool) -> int:
     from gateway.observe import begin_logging
     from gateway.store.sqlite import open_store
 
+    os.umask(0o077)
     FOLDER.mkdir(mode=0o700, exist_ok=True)
-    begin_logging((FOLDER / "gateway.log").open("a"))
+    logfile = (FOLDER / "gateway.log").open("a")  # kept: the log writes to its descriptor
     env = RealEnv(reactor)
+    begin_logging(logfile, clock=env.clock)
     show = Demo(env)
     codes: list[int] = []
 
@@ -230,4 +233,5 @@ def demo(*, once: bool, as_json: bool) -> int:
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(play()).addErrback(failed))
     reactor.addSystemEventTrigger("before", "shutdown", end)
     reactor.run()
+    logfile.close()
     return codes[-1] if codes else 0

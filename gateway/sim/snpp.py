@@ -98,7 +98,7 @@ class SimulatedSnpp:
             await self._env.sleep(quirks.delay)
         if not quirks.silent:
             for recipient in page.recipients:
-                self.truth.reached(self._env.now(), recipient.pager, page.text or "")
+                self.truth.reached(self._env.now(), str(recipient.pager), page.text or "")
         if page.two_way is None:
             return m.Reply(250, "Page accepted")
         tag = str(self._chance.randrange(10**9, 10**10)), str(self._chance.randrange(10**5, 10**6))
