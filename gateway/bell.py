@@ -24,7 +24,7 @@ class Bell:
                 waiter.callback(None)
 
     def wait(self, key: Hashable) -> Deferred[None]:
-        """Fires at the next ring for *key*; cancel it to wait no longer."""
+        """Fires at the next ring for *key*, or when it is cancelled; never fails."""
 
         def forget(cancelled: Deferred[None]) -> None:
             waiters = self._waiting.get(key)
@@ -32,6 +32,7 @@ class Bell:
                 waiters.remove(cancelled)
                 if not waiters:
                     del self._waiting[key]
+            cancelled.callback(None)  # not an error: nobody waits for this ring any more
 
         waiter: Deferred[None] = Deferred(forget)
         self._waiting.setdefault(key, []).append(waiter)

@@ -29,7 +29,7 @@ from gateway.model import (
 )
 from gateway.outcome import CarrierRef, Level
 
-Then = Literal["resend", "assume", "hold"]
+Then = Literal["resend", "assume", "hold", "quarantine"]
 Ending = Literal["confirmed", "unanswered", "failed", "expired", "cancelled"]
 
 
@@ -175,10 +175,12 @@ class Missed(msgspec.Struct, frozen=True, kw_only=True):
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
     """What a lane got: deliveries in order of taking, and when the next one will be due (None: none is
-    waiting). *next_due* may lie in the past if *limit* was reached."""
+    waiting); *next_critical* is the same for class critical alone. Both may lie in the past if *limit* was
+    reached."""
 
     begun: tuple[Begun, ...]
     next_due: Instant | None
+    next_critical: Instant | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,7 +259,7 @@ class Work(Protocol):
         Order: class, then due, then key; at most *limit*, of them at most *ordinary* of class normal or
         bulk. Never one past its deadline, cancelled, paused, or with a wrong checksum (that one fails as
         quarantined, with an event). A stale fence gets nothing. Chooses the *correlation* at the first
-        begin of a delivery and keeps it.
+        begin of a delivery and keeps it. With *limit* 0 it only looks.
         """
         ...
 
@@ -551,17 +553,33 @@ class Housekeeping(Protocol):
 
 
 class Store(Protocol):
-    """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74)."""
+    """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74);
+    ``recovered`` says what was found if the last run was not closed or its log was damaged."""
 
-    intake: Intake
-    work: Work
-    evidence: EvidenceRoom
-    pursuit: PursuitRoom
-    desk: DeskRoom
-    records: Records
-    housekeeping: Housekeeping
     boot: int
     durability: Literal["disk", "unsafe"]
     failed: Deferred[str]
+    recovered: str | None
+
+    @property
+    def intake(self) -> Intake: ...
+
+    @property
+    def work(self) -> Work: ...
+
+    @property
+    def evidence(self) -> EvidenceRoom: ...
+
+    @property
+    def pursuit(self) -> PursuitRoom: ...
+
+    @property
+    def desk(self) -> DeskRoom: ...
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def housekeeping(self) -> Housekeeping: ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,101 @@
+"""All lanes, and the passing of time."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from gateway.bell import Bell
+from gateway.env import Env
+from gateway.errors import StoreFailed
+from gateway.lane import LOOK_EVERY, Lane
+from gateway.model import LinkName, seconds_between
+from gateway.store.base import DeskRoom, Work
+from gateway.waiting import first_of
+
+log = Logger()
+
+
+class Dispatch:
+    """Starts and stops the lanes, and settles what is due by time alone."""
+
+    def __init__(self, work: Work, desk: DeskRoom, bell: Bell, env: Env) -> None:
+        self._work = work
+        self._desk = desk
+        self._bell = bell
+        self._env = env
+        self._lanes: dict[LinkName, Lane] = {}
+        self._stopping = False
+        self._lapsing: Deferred[None] | None = None
+
+    async def start(
+        self, lanes: tuple[Lane, ...], modes: dict[LinkName, tuple[str, str, str | None]]
+    ) -> None:
+        """Expire what is past its deadline, take over the lanes, then begin to take."""
+        await self.lapse()
+        await self.add(lanes, modes)
+        self._lapsing = Deferred.fromCoroutine(self._keep_lapsing())
+
+    async def add(self, lanes: tuple[Lane, ...], modes: dict[LinkName, tuple[str, str, str | None]]) -> None:
+        """More lanes, at the start or after a reload."""
+        fence = await self._work.hold(tuple(lane.name for lane in lanes))
+        for lane in lanes:
+            await lane.recover(fence)
+            mode, by, why = modes.get(lane.name, ("open", None, None))
+            lane.start(
+                "suspended" if mode == "suspended" else "draining" if mode == "draining" else "open", by, why
+            )
+            self._lanes[lane.name] = lane
+
+    async def remove(self, name: LinkName) -> None:
+        """A link left the settings: its lane finishes what is begun, its deliveries go elsewhere."""
+        lane = self._lanes.pop(name)
+        await lane.stop()
+
+    async def stop(self) -> None:
+        """All lanes finish what is begun; nothing more is begun."""
+        self._stopping = True
+        self._bell.ring("lapse")
+        await gatherResults(
+            [Deferred.fromCoroutine(lane.stop()) for lane in self._lanes.values()], consumeErrors=True
+        )
+        if self._lapsing is not None:
+            await self._lapsing
+
+    def lane(self, name: LinkName) -> Lane | None:
+        """The lane of a link."""
+        return self._lanes.get(name)
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """All lanes, in file order of their links at the start."""
+        return tuple(self._lanes.values())
+
+    def resting(self) -> frozenset[LinkName]:
+        """Links that should be tried last."""
+        return frozenset(name for name, lane in self._lanes.items() if lane.resting)
+
+    async def lapse(self) -> None:
+        """What the passing of time does: deadlines and doubts."""
+        lapsed = await self._work.lapse(self._env.now())
+        for name in lapsed.lanes:
+            self._bell.ring(name)
+        if lapsed.incidents:
+            self._bell.ring("pursue")
+        if lapsed.expired:
+            log.warn("deliveries expired: {expired}", expired=lapsed.expired)
+
+    async def _keep_lapsing(self) -> None:
+        while not self._stopping:
+            rung = self._bell.wait("lapse")
+            try:
+                due = await self._work.next_lapse()
+                wait = LOOK_EVERY if due is None else seconds_between(self._env.now(), due)
+                if wait <= 0:
+                    await self.lapse()
+                    continue
+            except StoreFailed:
+                return
+            except Exception:  # the edge of the room
+                log.failure("lapsing failed; again in {wait} s", wait=LOOK_EVERY)
+                wait = LOOK_EVERY
+            await first_of(rung, self._env.sleep(min(wait, LOOK_EVERY)))

@@ -1,0 +1,25 @@
+"""Waiting for whichever comes first, without leaving anything behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+
+async def first_of(*waits: Deferred[Any]) -> int:
+    """The index of the Deferred that fires first, with or without success; the others are cancelled."""
+    won: Deferred[int] = Deferred()
+
+    def settle(result: object, index: int) -> None:
+        if not won.called:
+            won.callback(index)
+
+    for index, wait in enumerate(waits):
+        wait.addBoth(settle, index)
+    try:
+        return await won
+    finally:
+        for wait in waits:
+            if not wait.called:
+                wait.cancel()
