@@ -23,7 +23,7 @@ from gateway.api.calls import Route, Who
 from gateway.api.openapi import as_text
 from gateway.api.problems import KINDS, as_table
 from gateway.api.routes import ROUTES
-from gateway.errors import Mistake, SettingsError
+from gateway.errors import Conflict, Mistake, SettingsError
 from gateway.lifecycle import State
 from gateway.model import MessageKey, later
 from gateway.outcome import Level
@@ -436,6 +436,34 @@ def test_operators_verbs_reach_the_record_under_their_name(world: ApiWorld) -> N
     assert world.call("POST", "/v1/messages/7K9T/decide", {}, uid=0)[1]["code"] == "field.missing"
 
 
+def test_what_the_record_cannot_do_any_more_is_a_conflict(world: ApiWorld) -> None:
+    """A text that was forgotten cannot be sent again; the record's own words say so."""
+
+    async def forgotten(*args: Any, **rest: Any) -> int:
+        raise Conflict("the text of this message is not kept any more")
+
+    world.shelf.retry = forgotten  # type: ignore[method-assign]
+    status, answer = world.call("POST", "/v1/messages/7KCP/retry", uid=0)
+    assert (status, answer["code"], answer["stored"]) == (409, "conflict", False)
+    assert answer["detail"] == "Not possible: the text of this message is not kept any more."
+
+
+def test_a_policy_that_settled_a_doubt_is_not_a_person(world: ApiWorld) -> None:
+    """`by` in a timeline always names somebody."""
+    told = (event(1, "stored"), event(2, "doubt_settled", 5, 10, by="resend"))
+    world.shelf.change(MessageKey(1), timeline=told)
+    entry = world.call("GET", "/v1/messages/7K3M/events")[1]["events"][1]
+    assert "by" not in entry
+    assert entry["says"] == "Spok (web) never confirmed for Alice Moreau's pager; a second copy goes out"
+
+
+def test_a_transcript_is_not_for_clients(world: ApiWorld) -> None:
+    """What was said on the wire stays with the operators."""
+    told = (event(1, "stored"), event(2, "attempt", 5, 10, outcome="refused", transcript="550 secret"))
+    world.shelf.change(MessageKey(1), timeline=told)
+    assert b"550 secret" not in world.send(world.request("GET", "/v1/messages/7K3M")).body
+
+
 # ------------------------------------------------------------------ running the gateway
 
 
@@ -534,10 +562,9 @@ def test_why_tells_the_story_and_what_comes_next(world: ApiWorld) -> None:
         "Could not reach Spok (web) for Alice Moreau's pager: connection refused; nothing was sent.",
     ]
     assert answer["now"] == [
-        f"Spok (web) goes on at {clock(40)} for Alice Moreau's pager, try 3 (connection refused). "
+        f"A second copy for Alice Moreau's pager goes to Spok (web) at {clock(40)} (connection refused). "
         "Nobody has accepted.",
         f"Spok (web) is resting 40 s after 5 failures; next test at {clock(40)}.",
-        "Alice Moreau's pager may get it twice.",
         f"Next, at {clock(40)}: try again (try 3 by Spok (web)).",
     ]
 

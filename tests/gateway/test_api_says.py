@@ -32,7 +32,7 @@ NEVER = re.compile(
     re.I,
 )
 A = around(settings(), Desk().links, later(T0, 30))
-REASONS = (None, "paused", "kept_quiet", "quarantined")
+REASONS = (None, "paused", "kept_quiet", "quarantined", "assumed", "left")
 
 
 def every_delivery() -> list[Any]:
@@ -88,7 +88,7 @@ EVENTS = (
     event(15, "expired", 41, 10, possibly_sent=True),
     event(15, "expired", 41, 10),
     event(15, "expired", 41),
-    *(event(16, "settled", 41, 10, then=then) for then in ("resend", "assume", "hold", "taken")),
+    *(event(16, "doubt_settled", 41, 10, by=by) for by in ("resend", "assume", "hold")),
     event(17, "quarantined", 41, 10),
     event(18, "late_proof", 41, 10, state="ok"),
     event(19, "pursued", 41, None, why="waited"),
@@ -162,6 +162,13 @@ def test_a_carrier_that_has_it_is_no_proof() -> None:
     taken = event(2, "attempt", 1, 10, link=SMS, outcome="taken")
     line = says.of_event(taken, one_message(), A)
     assert line == "SMS took it for Alice Moreau's pager. Not proof that it got there."
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.BEGUN])
+def test_a_resend_says_that_it_is_a_second_copy(state: State) -> None:
+    """Whoever reads it must know that it may come twice."""
+    line = says.of_delivery(delivery(1, state=state, dup_risk=True), A)
+    assert "second copy" in line
 
 
 def test_many_people_are_counted_not_listed() -> None:
