@@ -16,6 +16,7 @@ from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findi
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.routes import make_router
+from gateway.api.spool import Spool
 from gateway.app.plan import explain
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
@@ -75,6 +76,7 @@ class House:
         env: Env,
         *,
         control: Path | None,
+        spool: Path | None,
         limit_connections: int,
     ) -> None:
         self._settings = settings
@@ -106,6 +108,7 @@ class House:
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self.metrics, self.bell, env)
+        self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
         self._ready = False
@@ -122,6 +125,8 @@ class House:
         self.housekeeping.start()
         self.watch.start()
         await self._open_doors()
+        if self.spool is not None:
+            self.spool.start()
         self._ready = True
 
     async def stop(self) -> None:
@@ -130,6 +135,8 @@ class House:
         self.accept.draining = True
         for port in self._ports:
             await _settled(port.stopListening())
+        if self.spool is not None:
+            await self.spool.stop()
         limit = self._settings.drain_timeout
         for server in self._servers:
             await server.drain(min(limit, 5.0))
