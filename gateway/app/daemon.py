@@ -40,7 +40,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
     from gateway.store.sqlite import open_store
 
     env = RealEnv(reactor)
-    begin_logging(sys.stderr, clock=env.clock)
+    lines = begin_logging(sys.stderr, clock=env.clock)
     ended: list[int] = []
     houses: list[House] = []
 
@@ -69,6 +69,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
             limit_connections=max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_DESCRIPTORS),
         )
         houses.append(house)
+        lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
         announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
 

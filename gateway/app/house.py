@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Store
 from gateway.watch import Watch
-from gateway.web import HttpServer
+from gateway.web import Answer, Handler, HttpServer, Request
 from gateway.web import Limits as WebLimits
 
 log = Logger()
@@ -107,7 +107,7 @@ class House:
         self.reception = _Reception(self.accept, self.receipt, store)
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
-        self.watch = Watch(store.records, self.metrics, self.bell, env)
+        self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
@@ -170,7 +170,7 @@ class House:
         for door in doors:
             server = HttpServer(
                 clock=self._env.clock,
-                handler=router,
+                handler=self._counted(router),
                 wall=self._env.wall,
                 make_id=lambda: f"r-{public_id(self._env)}",
                 limits=WebLimits(
@@ -183,12 +183,27 @@ class House:
             self._ports.append(await self._env.net.listen(door, server))
             self._servers.append(server)
 
+    def _counted(self, handler: Handler) -> Handler:
+        """*handler*, with its answers counted by code."""
+
+        async def counted(request: Request) -> Answer:
+            answer = await handler(request)
+            self.metrics.http_requests.labels(str(answer.status)).inc()
+            return answer
+
+        return counted
+
     @property
     def addresses(self) -> tuple[Any, ...]:
         """Where the doors really are (a port 0 has become a number)."""
         return tuple(port.getHost() for port in self._ports)
 
     # -------------------------------------------------------------- links
+
+    def _modes(self) -> Iterator[tuple[LinkName, str, bool]]:
+        for lane in self.dispatch.lanes():
+            state = lane.state()
+            yield lane.name, state.mode, state.doing == "resting"
 
     def _settle_links(self, settings: Settings) -> None:
         """What accept and lanes need of each link."""
@@ -241,6 +256,7 @@ class House:
                 if name not in self._own:
                     dropped = await self._store.desk.drop_link(name, self._env.now())
                     log.warn("link removed: {link}", link=name, stopped=dropped)
+                    self.metrics.forget_link(name)
                     self.bell.ring("pursue")
             added = tuple(self._lane(name) for name in self._own if self._own[name] != before.get(name))
             if added:
