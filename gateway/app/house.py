@@ -15,6 +15,7 @@ from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
+from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
 from gateway.api.spool import Spool
 from gateway.app.plan import explain
@@ -173,6 +174,7 @@ class House:
                 handler=self._counted(router),
                 wall=self._env.wall,
                 make_id=lambda: f"r-{public_id(self._env)}",
+                problem=problem_response,
                 limits=WebLimits(
                     max_body=limits.body,
                     max_connections=min(limits.connections, self._limit_connections),
