@@ -1,0 +1,86 @@
+"""The JSON shapes of what callers send. Every body is checked strictly: unknown fields are refused.
+
+Bounds that no setting moves stand here. They are ours: no standard names any.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+MAX_TARGET = 255
+MAX_INCIDENT = 255
+MAX_CALLBACK = 64
+MAX_URLS = 10
+MAX_URL_TEXT = 100
+MAX_HREF = 2048
+MAX_REPLIES = 10
+MAX_REPLY = 40
+MAX_LABELS = 32
+MAX_LABEL_NAME = 64
+MAX_LABEL = 255
+MAX_NAME = 100
+MAX_NOTE = 1000
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all bodies are."""
+
+
+class UrlBody(Body, frozen=True, kw_only=True):
+    text: str
+    href: Annotated[str, Meta(description="`https://` or `http://`; shown, never fetched.")]
+
+
+class MessageBody(Body, frozen=True, kw_only=True):
+    """A message. Only `to` and `text` are required."""
+
+    to: Annotated[
+        str | list[str],
+        Meta(description="A person, group, rota, escalation or `carrier:address`; or several."),
+    ]
+    text: Annotated[str, Meta(description="What pagers show. New lines are kept.")]
+    callback: Annotated[str | None, Meta(description="Number to call; all that a numeric pager gets.")] = None
+    message_class: Annotated[
+        Literal["critical", "urgent", "normal", "bulk"] | None,
+        Meta(description="How much it matters; the first of yours if not given."),
+    ] = msgspec.field(default=None, name="class")
+    until: Annotated[
+        Literal["handed_over", "in_progress", "on_device", "read", "acknowledged"] | None,
+        Meta(description="How far it must get to be done; by class and target if not given."),
+    ] = None
+    expires_in: Annotated[
+        str | int | float | None, Meta(description='`"20m"` or seconds: then it is no longer worth having.')
+    ] = None
+    not_before: Annotated[str | None, Meta(description="RFC 3339 with zone: not sent earlier.")] = None
+    incident: Annotated[
+        str | None, Meta(description="Your name for the trouble: a repeat on an open one adds to it.")
+    ] = None
+    details: Annotated[str | None, Meta(description="For devices with room.")] = None
+    urls: Annotated[list[UrlBody], Meta(description="For devices that can open them.")] = []
+    replies: Annotated[list[str], Meta(description="Answers to choose from.")] = []
+    labels: Annotated[dict[str, str], Meta(description="Yours; shown to operators.")] = {}
+
+
+class AcknowledgeBody(Body, frozen=True, kw_only=True):
+    by: Annotated[str | None, Meta(description="The person who has it. A program must name one.")] = None
+    note: str | None = None
+    recorded_by: Annotated[str | None, Meta(description="Who wrote it down, if somebody else.")] = None
+
+
+class CancelBody(Body, frozen=True, kw_only=True):
+    why: str | None = None
+
+
+class DecideBody(Body, frozen=True, kw_only=True):
+    again: Annotated[bool, Meta(description="true: send again (may come twice); false: leave it.")]
+
+
+class LinkOrder(Body, frozen=True, kw_only=True):
+    why: str | None = None
+
+
+class NothingBody(Body, frozen=True, kw_only=True):
+    """No fields: an empty body or ``{}``."""
