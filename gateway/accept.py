@@ -19,7 +19,7 @@ from gateway.adapters.base import Accepted, Client, Measure, Submission
 from gateway.bell import Bell
 from gateway.env import REF_ALPHABET, Env, public_id
 from gateway.errors import Conflict, Fault, SubmissionError
-from gateway.model import Instant, Leg, LinkName, MessageClass, PublicId, Ref, later, rfc3339
+from gateway.model import Instant, Leg, LinkName, MessageClass, PublicId, Ref, later, rfc3339, seconds_between
 from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.pacing import Bucket
@@ -93,6 +93,13 @@ class Accept:
         if client.administrator:
             return ClientSettings(may_page=("everyone", "*"))
         return self._settings().clients[client.name]
+
+    def left(self, name: str) -> int | None:
+        """How many messages client *name* may submit at this moment; None if its rate is not limited."""
+        grants = self._settings().clients.get(name)
+        if grants is None or grants.rate is None:
+            return None
+        return self._bucket(name, grants, self._env.now()).left(self._env.now())
 
     # -------------------------------------------------------------- what
 
@@ -276,18 +283,14 @@ class Accept:
     ) -> None:
         """Rate of the client, then room in the queue for the class (delivery semantics 10.3)."""
         if grants.rate is not None:
-            kept = self._buckets.get(client.name)
-            if kept is None or kept[0] is not grants:
-                kept = self._buckets[client.name] = (grants, Bucket(grants.rate, now))
-            bucket = kept[1]
+            bucket = self._bucket(client.name, grants, now)
             if not bucket.left(now):
-                wait = (bucket.next_at(now) - now) / 1e6
                 self._metrics.submissions.labels("over_rate").inc()
                 raise SubmissionError(
                     429,
                     "rate",
                     f"'{client.name}' may submit {grants.rate.count:g} in {grants.rate.per:g} s",
-                    retry_after=wait,
+                    retry_after=seconds_between(now, bucket.next_at(now)),
                 )
             bucket.take()
         share = self._intake.backlog / settings.limits.queue
@@ -299,6 +302,14 @@ class Accept:
                 f"the queue is {share:.0%} full: no room for class {message_class.token}",
                 retry_after=OVERLOAD_RETRY,
             )
+
+    def _bucket(self, name: str, grants: ClientSettings, now: Instant) -> Bucket:
+        """The client's bucket; a new one when its settings changed."""
+        assert grants.rate is not None
+        kept = self._buckets.get(name)
+        if kept is None or kept[0].rate != grants.rate:
+            kept = self._buckets[name] = (grants, Bucket(grants.rate, now))
+        return kept[1]
 
     def _answer(
         self,

@@ -104,7 +104,7 @@ class Lane:
         self._bell = bell
         self._env = env
         self._metrics = metrics
-        self._measure: Measure = spec.measure(own.own)
+        self._measure: Measure = spec.measure(own)
         self._breaker = Breaker(own.breaker)
         self._bucket = None if own.rate is None else Bucket(own.rate, env.now())
         self._budget = RetryBudget()

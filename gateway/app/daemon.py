@@ -1,0 +1,122 @@
+"""The daemon: a reactor, a store, a house; signals; and one exit code that says why it ended."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from gateway.app.adapters import specs
+from gateway.app.files import control_socket, load, store_path
+from gateway.errors import GatewayError, SettingsError, StoreRefused
+
+log = Logger()
+
+EXIT_STORE = 74  # sysexits.h EX_IOERR: the disk failed; nothing that was promised is lost
+EXIT_IN_USE = 75  # EX_TEMPFAIL: another process has the store, or a port is taken
+EXIT_SETTINGS = 78  # EX_CONFIG
+KEPT_DESCRIPTORS = 256  # for carriers, the store and logs, whatever comes in (delivery semantics 10.2)
+ABORT_AFTER = 45.0  # seconds: a stop that takes longer than drain and goodbye together is cut off
+
+
+def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> int:
+    """Run the gateway with the settings in *path* until it is told to stop; the exit code.
+
+    Raises SettingsError before anything is started. *announce* is told one line when the doors are open.
+    """
+    settings = load(path)
+    from gateway.env.real import RealEnv, install_reactor  # the reactor is chosen here, before any import
+
+    reactor = install_reactor()
+    from gateway.app.house import House
+    from gateway.observe import begin_logging
+    from gateway.store.sqlite import open_store
+
+    begin_logging(sys.stderr)
+    env = RealEnv(reactor)
+    ended: list[int] = []
+    houses: list[House] = []
+
+    def end(code: int) -> None:
+        if not ended:
+            ended.append(code)
+            if reactor.running:
+                reactor.stop()
+
+    async def begin() -> None:
+        database = store_path(settings, path)
+        store = await open_store(database, env, durability=settings.durability)
+        store.failed.addCallback(lambda why: (log.critical("store failed: {why}", why=why), end(EXIT_STORE)))
+        house = House(
+            settings,
+            lambda generation: load(path, generation),
+            specs(),
+            store,
+            env,
+            control=control_socket(settings, path),
+            limit_connections=max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_DESCRIPTORS),
+        )
+        houses.append(house)
+        await house.start()
+        announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
+
+    def failed(failure: object) -> None:
+        error = getattr(failure, "value", failure)
+        if isinstance(error, StoreRefused):
+            code = error.exit_code
+        elif isinstance(error, OSError) or type(error).__name__ == "CannotListenError":
+            code = EXIT_IN_USE
+        else:
+            code = EXIT_STORE
+        if isinstance(error, GatewayError | OSError) or code == EXIT_IN_USE:
+            sys.stderr.write(f"gateway: {error}\n")
+        else:
+            log.failure("the start failed", failure=failure)
+        end(code)
+
+    async def finish() -> None:
+        for house in houses:
+            await house.stop()
+
+    def shutdown() -> Deferred[None]:
+        stopping = Deferred.fromCoroutine(finish())
+        stopping.addTimeout(ABORT_AFTER, reactor)
+        return stopping.addErrback(lambda failure: log.failure("the stop was cut off", failure=failure))
+
+    async def reload() -> None:
+        for house in houses:
+            try:
+                await house.reload()
+            except SettingsError as error:
+                for mistake in error.mistakes:
+                    log.error("settings not reloaded: {mistake}", mistake=str(mistake))
+
+    def started() -> None:
+        Deferred.fromCoroutine(begin()).addErrback(failed)
+        signal.signal(
+            signal.SIGHUP,
+            lambda *_: reactor.callFromThread(
+                lambda: Deferred.fromCoroutine(reload()).addErrback(
+                    lambda failure: log.failure("reload failed", failure=failure)
+                )
+            ),
+        )
+
+    os.umask(0o077)
+    reactor.callWhenRunning(started)
+    reactor.addSystemEventTrigger("before", "shutdown", shutdown)
+    reactor.run()
+    return ended[0] if ended else 0
+
+
+def _shown(address: object) -> str:
+    name = getattr(address, "name", None)
+    if name is not None:
+        return f"unix:{os.fsdecode(name)}"
+    return f"http://{getattr(address, 'host', '?')}:{getattr(address, 'port', '?')}"

@@ -1,0 +1,31 @@
+"""Where things are: the settings file, and what lies beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.app.adapters import specs
+from gateway.errors import StoreRefused
+from gateway.settings import load_file
+from gateway.settings.types import Settings
+
+
+def load(path: Path, generation: int = 1) -> Settings:
+    """The settings in *path*; raises SettingsError with every mistake."""
+    return load_file(path, specs(), generation=generation)
+
+
+def store_path(settings: Settings, beside: Path) -> Path:
+    """The database file; a relative one lies beside the settings file *beside*."""
+    kind, colon, where = settings.site.store.partition(":")
+    if kind != "sqlite" or not colon or not where:
+        raise StoreRefused(f"site.store: '{settings.site.store}' is not a store. Write sqlite:PATH.")
+    return beside.parent / where
+
+
+def control_socket(settings: Settings, beside: Path) -> Path:
+    """The unix socket of the command line: where the settings say, or beside the store."""
+    if settings.site.control is not None:
+        return beside.parent / settings.site.control
+    store = store_path(settings, beside)
+    return store.with_name(store.name + ".sock")
