@@ -25,7 +25,7 @@ MAX_NAME = 100
 MAX_NOTE = 1000
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What all bodies are."""
 
 
@@ -39,7 +39,7 @@ class MessageBody(Body, frozen=True, kw_only=True):
 
     to: Annotated[
         str | list[str],
-        Meta(description="A person, group, rota, escalation or `carrier:address`; or several."),
+        Meta(description="Person, group, rota, escalation or `carrier:address`; or several."),
     ]
     text: Annotated[str, Meta(description="What pagers show. New lines are kept.")]
     callback: Annotated[str | None, Meta(description="Number to call; all that a numeric pager gets.")] = None
@@ -84,3 +84,48 @@ class LinkOrder(Body, frozen=True, kw_only=True):
 
 class NothingBody(Body, frozen=True, kw_only=True):
     """No fields: an empty body or ``{}``."""
+
+
+# ---------------------------------------------------------------- query parameters
+
+
+class NoQuery(Body, frozen=True, kw_only=True):
+    """None are known."""
+
+
+class SubmitQuery(Body, frozen=True, kw_only=True):
+    dry_run: Annotated[bool, Meta(description="Answer as if, and store nothing.")] = False
+
+
+class StatusQuery(Body, frozen=True, kw_only=True):
+    wait: Annotated[
+        float, Meta(ge=0, le=60, description="Seconds to wait for `until`, or for the end without it.")
+    ] = 0.0
+    until: Annotated[
+        Literal["handed_over", "in_progress", "on_device", "read", "acknowledged"] | None,
+        Meta(description="How far it must have got for the answer to come earlier."),
+    ] = None
+
+
+class EventsQuery(Body, frozen=True, kw_only=True):
+    after: Annotated[int, Meta(ge=0, description="Only events with a greater `n`.")] = 0
+
+
+class ListQuery(Body, frozen=True, kw_only=True):
+    state: Annotated[Literal["open", "needs_you", "ended", "all"], Meta(description="Which messages.")] = (
+        "open"
+    )
+    limit: Annotated[int, Meta(ge=1, le=200, description="How many at most.")] = 50
+    before: Annotated[str | None, Meta(description="`next` of the page before.")] = None
+
+
+class TargetsQuery(Body, frozen=True, kw_only=True):
+    q: Annotated[str, Meta(max_length=100, description="Part of a name.")] = ""
+
+
+class ExplainQuery(Body, frozen=True, kw_only=True):
+    target: Annotated[str, Meta(max_length=MAX_TARGET, description="A name, or `carrier:address`.")]
+    message_class: Annotated[
+        Literal["critical", "urgent", "normal", "bulk"], Meta(description="How much it matters.")
+    ] = msgspec.field(default="normal", name="class")
+    at: Annotated[str | None, Meta(description="RFC 3339 with zone; now if not given.")] = None
