@@ -97,9 +97,9 @@ def drain(at: Surface, name: str, reason: str | None) -> None:
 @click.argument("name")
 @on_daemon
 def probe(at: Surface, name: str) -> None:
-    """Look at the far end of a way out: connect, log in, say goodbye. No page is sent.
+    """Look at the far end of a way out; no page is sent.
 
-    Exit code 4 if any was not reached.
+    Connects, logs in and says goodbye. Exit code 4 if any was not reached.
 
     \b
     Examples:

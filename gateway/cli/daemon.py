@@ -87,7 +87,12 @@ class Daemon:
         return self._call("GET", f"{path}?{urlencode(asked)}" if asked else path, None, {}, within)
 
     def post(
-        self, path: str, body: Document | None = None, *, key: str | None = None, within: float = ANSWER_WITHIN
+        self,
+        path: str,
+        body: Document | None = None,
+        *,
+        key: str | None = None,
+        within: float = ANSWER_WITHIN,
     ) -> Document:
         """An order; *key* is its Idempotency-Key."""
         head = {"Content-Type": "application/json"}

@@ -9,15 +9,19 @@ import click
 
 from gateway.cli import screen, words
 from gateway.cli.daemon import Document, Silence, message_path
-from gateway.cli.place import required_settings
+from gateway.cli.place import load, mistaken
 from gateway.cli.surface import CLASSES, Surface, moment_of, on_daemon, utc
 from gateway.cli.trouble import REFUSED, Trouble
+from gateway.errors import SettingsError, SubmissionError
+from gateway.model import Instant, MessageClass, rfc3339
 
 
 @click.command()
 @on_daemon
 def status(at: Surface) -> None:
-    """Show how the gateway does: whether it takes pages, since when it runs, the ways out.
+    """Show how the gateway does.
+
+    Whether it takes pages, since when it runs, and the ways out.
 
     \b
     Examples:
@@ -97,7 +101,9 @@ def why(at: Surface, ref: str) -> None:
 @click.command()
 @on_daemon
 def stuck(at: Surface) -> None:
-    """Show what needs somebody now, worst first, with the commands that help; then what waits by itself.
+    """Show what needs somebody now, worst first.
+
+    With the commands that help; then what waits by itself.
 
     \b
     Examples:
@@ -144,9 +150,9 @@ def _what(item: Document) -> str:
 @click.option("--at", "moment", metavar="TIME", help="When, in the site's zone: 03:00, 'Sun 03:00', a date.")
 @on_daemon
 def explain(at: Surface, target: str, message_class: str, moment: str | None) -> None:
-    """Show who would be paged for TARGET: when, on which pager or mobile, by which way out, and why.
+    """Show who would be paged for TARGET, when and why.
 
-    Nothing is stored or sent. The running gateway is asked; if none runs, the settings file.
+    Also on which pager or mobile, and by which way out. Nothing is stored or sent. The running gateway is asked; if none runs, the settings file.
 
     \b
     Examples:
@@ -187,12 +193,15 @@ def explain(at: Surface, target: str, message_class: str, moment: str | None) ->
 
 def _from_file(at: Surface, target: str, message_class: str, when: str) -> Document:
     """What the API would answer, if the settings file were in effect and every way out open."""
+    file = at.place.settings
+    assert file is not None
+    try:
+        with screen.busy("Reading the settings"):
+            settings = load(file)
+    except SettingsError as error:
+        raise mistaken(file, error) from None
     from gateway import app
-    from gateway.errors import SubmissionError
-    from gateway.model import Instant, MessageClass, rfc3339
 
-    with screen.busy("Reading the settings"):
-        settings = load(required_settings(at.place.settings))
     instant = Instant(int(datetime.fromisoformat(when).timestamp()) * 1_000_000)
     try:
         legs = app.explain(settings, target, MessageClass[message_class.upper()], instant)
@@ -205,7 +214,7 @@ def _from_file(at: Surface, target: str, message_class: str, when: str) -> Docum
             f"Did you mean {' or '.join(near)}?" if near else "gateway check shows whom there is.",
         ) from None
     if not at.json:
-        screen.remark((f"No gateway runs: this is what {at.place.settings} says.", screen.QUIET))
+        screen.remark((f"No gateway runs: this is what {file} says.", screen.QUIET))
     plan: list[dict[str, Any]] = [
         {
             "at": rfc3339(leg.at),

@@ -16,7 +16,8 @@ import msgspec
 import yaml
 
 from gateway.cli.trouble import DISK, NOTHING_RUNS, SETTINGS, Trouble
-from gateway.settings.types import Site
+from gateway.errors import SettingsError
+from gateway.settings.types import Settings, Site
 
 HERE = Path("gateway.yaml")
 DEMO = Path(".demo/gateway.yaml")
@@ -86,13 +87,48 @@ def required_settings(settings: Path | None) -> Path:
             "gateway init writes one; or say which: --settings FILE.",
         )
     if not found.is_file():
-        raise Trouble(
-            SETTINGS,
-            "no-settings",
-            f"There is no settings file {found}.",
-            f"Write one with gateway init --file {found}, or name another.",
-        )
+        raise _missing(found)
     return found
+
+
+def load(settings: Path) -> Settings:
+    """The whole of *settings*, checked. Raises SettingsError, or Trouble if it cannot be read."""
+    from gateway import app  # needs Twisted, which takes a while to import
+
+    try:
+        return app.load(settings)
+    except OSError as problem:
+        raise _unreadable(settings, problem) from None
+
+
+def _missing(settings: Path) -> Trouble:
+    return Trouble(
+        SETTINGS,
+        "no-settings",
+        f"There is no settings file {settings}.",
+        f"Write one with gateway init --file {settings}, or name another.",
+    )
+
+
+def _unreadable(settings: Path, problem: OSError) -> Trouble:
+    return Trouble(
+        DISK,
+        "settings-unreadable",
+        f"Cannot read {settings}: {problem.strerror}.",
+        "Run as root or as the user that the gateway runs as.",
+    )
+
+
+def mistaken(settings: Path, error: SettingsError) -> Trouble:
+    """Settings with mistakes, as a trouble that lists them all."""
+    count = len(error.mistakes)
+    return Trouble(
+        SETTINGS,
+        "settings-invalid",
+        f"{settings} has {count} mistake{'' if count == 1 else 's'}.",
+        f"Correct {'it' if count == 1 else 'them'}; gateway check {settings} looks again.",
+        details=tuple(map(str, error.mistakes)),
+    )
 
 
 def read(settings: Path) -> Place:
@@ -120,19 +156,9 @@ def _site(settings: Path) -> dict[str, Any]:
             )
         text = settings.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise Trouble(
-            SETTINGS,
-            "no-settings",
-            f"There is no settings file {settings}.",
-            "Name another with --settings FILE, or write one with gateway init.",
-        ) from None
+        raise _missing(settings) from None
     except OSError as problem:
-        raise Trouble(
-            DISK,
-            "settings-unreadable",
-            f"Cannot read {settings}: {problem.strerror}.",
-            "Run as the gateway's user or root, or name the control socket with --socket.",
-        ) from None
+        raise _unreadable(settings, problem) from None
     except UnicodeDecodeError:
         raise Trouble(
             SETTINGS, "settings-invalid", f"{settings} is not UTF-8.", "Save the file as UTF-8."

@@ -43,7 +43,9 @@ def list_(at: Surface, state: str, limit: int, before: str | None) -> None:
         screen.show_json(page)
         return
     if not page["messages"]:
-        screen.say({"open": " Nothing is under way.", "needs-you": " Nothing needs you."}.get(state, " None."))
+        screen.say(
+            {"open": " Nothing is under way.", "needs-you": " Nothing needs you."}.get(state, " None.")
+        )
         return
     screen.table(
         (" REF", "CLASS", "SINCE", "TO", "FROM", "STANDS", ""), [_row(at, one) for one in page["messages"]]
@@ -94,7 +96,13 @@ def show(at: Surface, ref: str) -> None:
         coming = message["next"]
         screen.say(f" Next   {screen.clock(coming['at'], at.zone)} {coming['does']} ({coming['why']})")
     rows = [
-        (f" {copy['person'] or '-'}", copy["device"] or "-", copy["link"], words.copy_standing(copy), copy["says"])
+        (
+            f" {copy['person'] or '-'}",
+            copy["device"] or "-",
+            copy["link"],
+            words.copy_standing(copy),
+            copy["says"],
+        )
         for copy in message["deliveries"]
     ]
     if rows:

@@ -105,5 +105,3 @@ def clock(at: str, zone: tzinfo) -> str:
 def day_and_clock(at: str, zone: tzinfo) -> str:
     """``Sat 21 Nov 03:14:20``."""
     return f"{local(at, zone):%a %d %b %H:%M:%S}"
-
-

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import secrets
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,10 +31,17 @@ from gateway.cli.trouble import (
 LOOK = 2  # seconds of one long poll: how late a line that raises nothing is shown
 REACH = 10.0  # seconds beyond it until the gateway counts as silent
 PATIENCE = 60.0  # seconds that a gateway may be away, for a restart, while we watch
+MAX_TEXT = 1 << 20  # bytes; the gateway's own limit (limits.text) is far below
 LADDER = 34  # columns: saved ▸ carrier has it ▸ accepted
 
 _UNTIL = click.Choice(words.LEVELS[1:])
-_ENDS = {"confirmed": DONE, "unanswered": UNANSWERED, "failed": FAILED, "expired": FAILED, "cancelled": FAILED}
+_ENDS = {
+    "confirmed": DONE,
+    "unanswered": UNANSWERED,
+    "failed": FAILED,
+    "expired": FAILED,
+    "cancelled": FAILED,
+}
 
 
 @click.command()
@@ -131,7 +139,7 @@ def _text(text: str) -> str:
     if text != "-":
         return text
     try:
-        return click.get_text_stream("stdin", encoding="utf-8", errors="strict").read(1 << 20).rstrip("\r\n")
+        return sys.stdin.buffer.read(MAX_TEXT).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise click.BadParameter("Standard input is not UTF-8 text.", param_hint="TEXT") from None
 
@@ -324,7 +332,9 @@ def _sync(folder: Path) -> None:
 
 @click.command()
 @click.argument("ref")
-@click.option("--for", "person", required=True, metavar="PERSON", help="Who has it, as the settings spell it.")
+@click.option(
+    "--for", "person", required=True, metavar="PERSON", help="Who has it, as the settings spell it."
+)
 @click.option("--note", metavar="TEXT", help="Kept with it, for example how you know.")
 @on_daemon
 def ack(at: Surface, ref: str, person: str, note: str | None) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, Concatenate, NoReturn, ParamSpec
+from typing import Any, NoReturn
 
 import click
 
@@ -15,8 +15,6 @@ from gateway.cli import place
 from gateway.cli.daemon import Daemon
 from gateway.cli.place import Place
 from gateway.cli.trouble import Trouble
-
-P = ParamSpec("P")
 
 CLASSES = click.Choice(["critical", "urgent", "normal", "bulk"])
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -49,7 +47,7 @@ class Surface:
         raise click.exceptions.Exit(code)
 
 
-def on_file(function: Callable[Concatenate[Surface, P], None]) -> Callable[..., None]:
+def on_file(function: Callable[..., None]) -> Callable[..., None]:
     """For commands that look at the settings file: ``--settings`` and ``--json``."""
 
     @click.option(
@@ -67,7 +65,7 @@ def on_file(function: Callable[Concatenate[Surface, P], None]) -> Callable[..., 
     return command
 
 
-def on_daemon(function: Callable[Concatenate[Surface, P], None]) -> Callable[..., None]:
+def on_daemon(function: Callable[..., None]) -> Callable[..., None]:
     """For commands that talk to the gateway: also ``--socket``."""
 
     @click.option(
@@ -86,7 +84,7 @@ def on_daemon(function: Callable[Concatenate[Surface, P], None]) -> Callable[...
     return command
 
 
-def alone(function: Callable[Concatenate[Surface, P], None]) -> Callable[..., None]:
+def alone(function: Callable[..., None]) -> Callable[..., None]:
     """For commands that need neither: ``--json`` only."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON value, for programs.")

@@ -54,7 +54,7 @@ class Trouble(click.ClickException):
         problem: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(what)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
         self.token = token
         self.remedy = remedy
         self.details = details

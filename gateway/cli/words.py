@@ -63,22 +63,21 @@ def rung(level: str, device: str | None = None) -> str:
 
 def standing(message: dict[str, Any]) -> str:
     """How a message stands, in two or three words."""
-    if message["outcome"] is not None and message["outcome"] != "confirmed":
-        return _ENDED.get(message["outcome"], message["outcome"])
-    if message.get("accepted_by"):
+    outcome, level = str(message["outcome"]), str(message["level"])
+    if message["outcome"] is not None and outcome != "confirmed":
+        return _ENDED.get(outcome, outcome)
+    if message["accepted_by"]:
         return f"{message['accepted_by']} has it"
-    if message["outcome"] == "confirmed":
-        return _ENDED["confirmed"]
-    return _OPEN.get(message["level"], message["level"])
+    return _ENDED["confirmed"] if message["outcome"] is not None else _OPEN.get(level, level)
 
 
 def copy_standing(delivery: dict[str, Any]) -> str:
     """How one copy (to one pager, mobile or mailbox) stands."""
-    if delivery["state"] != "taken":
-        return _COPIES.get(delivery["state"], delivery["state"])
+    state, level = str(delivery["state"]), str(delivery["level"])
+    if state != "taken":
+        return _COPIES.get(state, state)
     if delivery["setback"]:
         return "Pager did not take it"
-    level = delivery["level"]
     if level == "on_device" and delivery["device"]:
         return f"On the {delivery['device']}"
     return _OPEN.get(level, level) if level != "stored" else "Probably sent"
