@@ -145,9 +145,8 @@ class _Connection(http.client.HTTPConnection):
 
 def message_path(ref: str, verb: str = "") -> str:
     """The API's path of a message, by reference or id as people type them (``7k3m``, ``#7K3M``)."""
-    ref = ref.strip().removeprefix("#")
-    ref = ref.upper() if len(ref) == 4 else ref.lower()
-    return f"/v1/messages/{quote(ref, safe='')}" + (f"/{verb}" if verb else "")
+    ref = quote(ref.strip().removeprefix("#"), safe="")
+    return f"/v1/messages/{ref}" + (f"/{verb}" if verb else "")
 
 
 def link_path(link: str, verb: str) -> str:

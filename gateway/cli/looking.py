@@ -9,7 +9,7 @@ import click
 
 from gateway.cli import screen, words
 from gateway.cli.daemon import Document, Silence, message_path
-from gateway.cli.place import load, mistaken
+from gateway.cli.place import load, mistaken, zone_of
 from gateway.cli.surface import CLASSES, Surface, moment_of, on_daemon, utc
 from gateway.cli.trouble import REFUSED, Trouble
 from gateway.errors import SettingsError, SubmissionError
@@ -114,15 +114,14 @@ def stuck(at: Surface) -> None:
     if at.json:
         screen.show_json(picture)
         return
-    zone = picture["zone"]
     items = picture["needs_you"]
-    clock = f"{screen.clock(picture['at'], at.zone)} {zone}"
-    screen.say((f" {picture['says']:<{75 - len(zone)}}", "bold" if items else ""), f" {clock}")
+    clock = f"{screen.clock(picture['at'], zone_of(picture['zone']))} {picture['zone']}"
+    screen.say((f" {picture['says']:<72}", "bold" if items else ""), f" {clock}")
     whats = [_what(item) for item in items]
     width = max(map(len, whats), default=0)
     told = max((len(item["says"]) for item in items), default=0)
     for item, what in zip(items, whats, strict=True):
-        commands = "".join(f"{' → ' if i == 0 else ' · '}{c}" for i, c in enumerate(item["commands"]))
+        commands = "".join(f"{'  → ' if i == 0 else ' · '}{c}" for i, c in enumerate(item["commands"]))
         line = f" ! {what:<{width}}  {item['says']:<{told}}"
         pressing = item["class"] == "critical" or item["kind"] == "link"
         head = (line[: 3 + width], screen.ALARM if pressing else screen.WARNING)
@@ -131,7 +130,7 @@ def stuck(at: Surface) -> None:
         else:
             screen.say(head, line[3 + width :].rstrip())
             if commands:
-                screen.say((f"    {commands}", screen.QUIET))
+                screen.say((f"  {commands}", screen.QUIET))
     if picture["waiting"]:
         screen.say(" Waiting, not stuck: ", " · ".join(item["says"] for item in picture["waiting"]))
 
@@ -152,7 +151,8 @@ def _what(item: Document) -> str:
 def explain(at: Surface, target: str, message_class: str, moment: str | None) -> None:
     """Show who would be paged for TARGET, when and why.
 
-    Also on which pager or mobile, and by which way out. Nothing is stored or sent. The running gateway is asked; if none runs, the settings file.
+    Also on which pager or mobile, and by which way out. Nothing is stored or sent. The running gateway is
+    asked; if none runs, the settings file.
 
     \b
     Examples:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,19 +36,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     demo: bool = False
 
     @property
-    def tz(self) -> ZoneInfo:
-        """The site's zone; UTC if this machine does not know it."""
-        try:
-            return ZoneInfo(self.zone)
-        except (KeyError, ValueError, OSError):
-            return ZoneInfo("UTC")
-
-    @property
     def start(self) -> str:
         """The command that starts this gateway."""
         if self.demo:
             return "gateway demo"
         return "gateway run" if self.settings in (None, HERE) else f"gateway run --settings {self.settings}"
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that IANA name; UTC if this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return UTC
 
 
 def find(settings: Path | None, control: Path | None) -> Place:

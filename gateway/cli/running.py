@@ -24,7 +24,8 @@ from gateway.settings.types import Person, Settings
 def run(at: Surface) -> None:
     """Run the gateway until it is told to stop.
 
-    Ctrl-C or SIGTERM stops it; SIGHUP reads the settings again. What was saved is never lost: begun pages finish, the rest goes on at the next start.
+    Ctrl-C or SIGTERM stops it; SIGHUP reads the settings again. What was saved is never lost: begun pages
+    finish, the rest goes on at the next start.
 
     \b
     Exit codes:
@@ -59,8 +60,9 @@ def _announce(at: Surface, line: str) -> None:
 def check(at: Surface, file: Path | None, live: bool) -> None:
     """Check a settings file: all mistakes at once.
 
-    Then come warnings, and how each person would be paged. Exit code 78 if there are mistakes. With --live also: each way out is connected to and logged in (no page
-    is sent; exit code 4 if one is not reached), and who can be reached over one path only.
+    Then come warnings, and how each person would be paged. Exit code 78 if there are mistakes. With --live
+    also: each way out is connected to and logged in (no page is sent; exit code 4 if one is not reached),
+    and who can be reached over one path only.
 
     \b
     Examples:

@@ -78,7 +78,8 @@ def new(at: Surface, client: str) -> None:
 def init(at: Surface, path: Path, yes: bool) -> None:
     """Write a first settings file, after six questions.
 
-    It has a comment on every part and passes `gateway check`. The defaults fit the simulated carrier of `gateway sim snpp`, so that everything can be tried first.
+    It has a comment on every part and passes `gateway check`. The defaults fit the simulated carrier of
+    `gateway sim snpp`, so that everything can be tried first.
 
     \b
     Examples:
@@ -288,7 +289,8 @@ groups:
 def demo(at: Surface, once: bool) -> None:
     """Run a whole gateway with simulated carriers.
 
-    No page leaves this machine. Everything is in ./.demo. Other commands in the same folder reach it. Delete ./.demo and nothing is left.
+    No page leaves this machine. Everything is in ./.demo. Other commands in the same folder reach it.
+    Delete ./.demo and nothing is left.
 
     \b
     Examples:

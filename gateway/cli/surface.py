@@ -40,7 +40,7 @@ class Surface:
 
     @property
     def zone(self) -> tzinfo:
-        return self.place.tz
+        return place.zone_of(self.place.zone)
 
     def end(self, code: int) -> NoReturn:
         """End with *code*."""
