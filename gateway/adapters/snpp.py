@@ -6,12 +6,10 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 from msgspec import Meta
-from protocols.snpp.client import Conversation, Limits
-from protocols.snpp.session import Manner, NotOpened
 from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
-from gateway.env import Address, Env, Tls
+from gateway.env import Env, Tls, address_of
 from gateway.model import Instant, LinkName, MessageClass, Page, later
 from gateway.outcome import (
     About,
@@ -27,6 +25,8 @@ from gateway.outcome import (
 from gateway.settings.types import Endpoint, LinkSettings, Secret
 from protocols.snpp import codec
 from protocols.snpp import messages as m
+from protocols.snpp.client import Conversation, Limits
+from protocols.snpp.session import Manner, NotOpened
 
 OPEN_TIMEOUT = 10.0  # seconds, delivery semantics 8.1
 ANSWER_TIMEOUT = 120.0  # seconds for SEND: servers that deliver before they answer (delivery semantics 8.1)
@@ -114,11 +114,11 @@ class SnppLink:
     def _conversation(self) -> Conversation:
         own = self._own
         tls = Tls(name=own.tls_name, ca_file=own.ca_file) if own.tls == "required" else None
-        address = Address(host=own.at.host, port=own.at.port, tls=tls)
+        address = address_of(own.at, tls)
         login = None
         if own.login is not None:
             password = None if own.password is None else m.SnppSecret(own.password.value)
-            login = m.Login(name=m.SnppWord(own.login), password=password)
+            login = m.Login(login=m.SnppWord(own.login), password=password)
         return Conversation(
             self._env.net.client(address, open_timeout=self._open_timeout),
             self._env.clock,

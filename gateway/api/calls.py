@@ -31,7 +31,7 @@ class Who(enum.Enum):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One request that may be made. *query* is of the route's type; *key* is the name that stands in the path."""
+    """One request that may be made. *query* is of the route's type, *key* the name in the path."""
 
     request: Request
     client: Client

@@ -32,7 +32,7 @@ def document(routes: tuple[Route, ...]) -> Document:
             "title": "Gateway",
             "version": __version__,
             "summary": "Gets an urgent message to a person, and proves it.",
-            "description": "v1 only gains fields. Errors are problem documents (RFC 9457) with a stable code.",
+            "description": "v1 only gains fields. Errors are problem documents (RFC 9457) with stable codes.",
         },
         "paths": dict(paths),
         "components": {

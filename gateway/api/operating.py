@@ -172,7 +172,13 @@ async def reload(api: Api, call: Call) -> Response:
     read(call.request, NothingBody)
     generation = await api.operations.reload()
     warnings = api.operations.settings().warnings
-    many = f", with {len(warnings)} warnings" if warnings else ""
+    many = (
+        ""
+        if not warnings
+        else ", with a warning"
+        if len(warnings) == 1
+        else f", with {len(warnings)} warnings"
+    )
     return json_response(
         answers.Reloaded(
             generation=generation, warnings=warnings, says=f"Settings {generation} are in effect{many}."

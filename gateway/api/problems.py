@@ -152,7 +152,7 @@ def response_to(
         return problem_response(
             422,
             "settings-invalid",
-            f"The settings have {len(error.mistakes)} mistakes; those in effect stay.",
+            "The settings have mistakes, so those in effect stay: see errors.",
             request_id=request_id,
             faults=tuple(
                 ProblemFault(

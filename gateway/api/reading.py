@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from math import isinf
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec.structs import FieldInfo, fields
@@ -85,8 +85,13 @@ def _decoder(kind: type[B]) -> msgspec.json.Decoder[B]:
 
 
 @cache
+def _known(kind: type[Body]) -> dict[str, FieldInfo]:
+    return {field.encode_name: field for field in fields(kind)}
+
+
+@cache
 def _required(kind: type[Body]) -> tuple[str, ...]:
-    return tuple(field.encode_name for field in fields(kind) if field.required)
+    return tuple(name for name, field in _known(kind).items() if field.required)
 
 
 def _complaint(body: bytes, kind: type[B], check: Check | None, problem: Exception) -> SubmissionError:
@@ -112,6 +117,8 @@ def _complaint(body: bytes, kind: type[B], check: Check | None, problem: Excepti
 
 def read_query(request: Request, kind: type[B]) -> B:
     """The query parameters of *request*. Raises SubmissionError 400; 405 for a message in the query."""
+    if not request.query and not _required(kind):
+        return kind()
     values: dict[str, str] = {}
     faults: list[Fault] = []
     for name, given in request.query.items():
@@ -223,11 +230,11 @@ def mistakes_of_shape(
 
     *lead* is put before a field's name in the pointer. *strict* False reads numbers and truth from text.
     """
-    known = {field.encode_name: field for field in fields(kind)}
+    known = _known(kind)
     right: dict[str, Any] = {}
     for name in value:
         if name not in known:
-            near = tuple(get_close_matches(name[:80], known, n=3))
+            near = tuple(get_close_matches(name[:80], known, n=1))
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(
                 Fault(
@@ -293,6 +300,8 @@ def _mistyped(field: FieldInfo, value: Any, problem: str, lead: str) -> Fault:
 
 def _choices(kind: Any) -> tuple[str, ...]:
     """The words of a Literal, also within a union."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, UnionType):

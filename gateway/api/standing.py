@@ -111,7 +111,7 @@ def entry_of(
         outcome=text("outcome") or text("ending"),
         level=None if level is None else cast(answers.LevelToken, level.token),
         code=text("code"),
-        by=text("by"),
+        by=None if event.kind == "doubt_settled" else text("by"),  # there it is a policy, not a person
         says=says.of_event(event, row, a),
     )
 
@@ -199,14 +199,12 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
                 now.append(f"{a.way(d.link)} is not in the settings.")
             elif link.state not in ("working", "idle"):
                 now.append(says.of_link(link, a))
-        if d.dup_risk and d.state in (State.WAITING, State.BEGUN):
-            now.append(f"{a.of(d)} may get it twice.")
     coming = next_of(row, a)
     if coming is not None:
         at, does, why = coming
         verb, _, whom = does.partition(" ")
         what = f"page {a.name(whom)}" if verb == "page" else does
-        now.append(f"Next, at {a.time(at)}: {what} ({why}).")
+        now.append(f"Next, {'now' if at <= a.now else f'at {a.time(at)}'}: {what} ({why}).")
     elif row.ending is None:
         now.append("Nothing more happens by itself.")
     return answers.Why(
@@ -251,7 +249,8 @@ def link_of(status: LinkStatus, a: Around) -> answers.Link:
 
 def stuck_of(rows: tuple[MessageRow, ...], a: Around) -> answers.Stuck:
     """What needs somebody, worst class first, and what waits by itself."""
-    needs = [_stuck_message(row, a) for row in sorted(rows, key=lambda row: (row.message_class, row.at))]
+    loudest = sorted(rows, key=lambda row: (row.message_class, row.ending != "unanswered", row.at))
+    needs = [_stuck_message(row, a) for row in loudest]
     waiting = []
     for status in a.links.values():
         count = sum(status.waiting.values())

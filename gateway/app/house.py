@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from gateway import __version__
 from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
-from gateway.api import Api, make_router
-from gateway.api.ports import Health, LastFailure, LinkStatus, PlannedLeg, Resting
+from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
+from gateway.api.routes import make_router
 from gateway.app.plan import explain
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
-from gateway.env import Env, public_id
+from gateway.env import Env, Port, public_id
 from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
@@ -85,6 +84,7 @@ class House:
         self._env = env
         self._control = control
         self._limit_connections = limit_connections
+        self.records = store.records
         self.metrics = Metrics(__version__)
         self.bell = Bell()
         self._started_at = env.now()
@@ -107,7 +107,7 @@ class House:
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self.metrics, self.bell, env)
         self._servers: list[HttpServer] = []
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Port] = []
         self._ready = False
         self._reloading = False
 

@@ -15,12 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IListeningPort,
-    IProtocolFactory,
-    IStreamClientEndpoint,
-)
+from twisted.internet.interfaces import IDelayedCall
 
 from gateway.model import Instant, PublicId
 
@@ -64,14 +59,33 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
+def address_of(at: str, tls: Tls | None = None) -> Address:
+    """``host:port`` or ``[::1]:port``, as the settings have checked it."""
+    host, _, port = at.rpartition(":")
+    return Address(host=host.strip("[]"), port=int(port), tls=tls)
+
+
+class Endpoint(Protocol):
+    """IStreamClientEndpoint, as a type that mypy can check."""
+
+    def connect(self, factory: Any, /) -> Deferred[Any]: ...
+
+
+class Port(Protocol):
+    """IListeningPort, as a type that mypy can check."""
+
+    def getHost(self) -> Any: ...
+    def stopListening(self) -> Any: ...
+
+
 class Net(Protocol):
     """Connections. Names are resolved here, bounded, with the last good answer kept (semantics 10.2)."""
 
-    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
+    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
         ...
 
-    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, at: str, factory: Any) -> Deferred[Port]:
         """Listen at ``host:port`` or ``unix:/path`` (mode 0600). A taken port fails the Deferred."""
         ...
 

@@ -553,17 +553,33 @@ class Housekeeping(Protocol):
 
 
 class Store(Protocol):
-    """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74)."""
+    """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74);
+    ``recovered`` says what was found if the last run was not closed or its log was damaged."""
 
-    intake: Intake
-    work: Work
-    evidence: EvidenceRoom
-    pursuit: PursuitRoom
-    desk: DeskRoom
-    records: Records
-    housekeeping: Housekeeping
     boot: int
     durability: Literal["disk", "unsafe"]
     failed: Deferred[str]
+    recovered: str | None
+
+    @property
+    def intake(self) -> Intake: ...
+
+    @property
+    def work(self) -> Work: ...
+
+    @property
+    def evidence(self) -> EvidenceRoom: ...
+
+    @property
+    def pursuit(self) -> PursuitRoom: ...
+
+    @property
+    def desk(self) -> DeskRoom: ...
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def housekeeping(self) -> Housekeeping: ...
 
     async def close(self) -> None: ...

@@ -35,7 +35,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]  # it has no stubs
 
-from gateway.web.framing import Flaw, Message, Reader
+from gateway.web.framing import Flaw, Reader
 from gateway.web.messages import (
     Answer,
     Fields,
@@ -101,12 +101,10 @@ class Connection(Protocol):
         self._server = server
         self._limits = server.limits
         self._address = address
-        self._reader = Reader(server.limits)
         self._state = _State.TAKING
         self._deadline = inf
         self._timing = False  # the deadline is that of a request that has begun
         self._request: Request | None = None
-        self._http11 = True
         self._keep = True
         self._out: list[bytes] = []
         self._running = False
@@ -123,6 +121,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         self._peer = _peer(self.transport, self._address)
+        self._reader = Reader(self._limits, self._peer, self._server.make_id)
         self._half_close = ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(
             self.transport
         )
@@ -200,13 +199,13 @@ class Connection(Protocol):
                 Flaw(status=408, code="request-timeout", detail=f"The request took longer than {limit} s.")
             )
         else:
-            self._close()
+            self._close(wait=False)
 
     def drain(self) -> None:
         """No further request; say so to whoever waits for news."""
         self._nobody_waits(self._request)
         if self._state is _State.TAKING and not self._reader.begun:
-            self._close()
+            self._close(wait=False)
 
     def abort(self) -> None:
         """Cut the connection now."""
@@ -225,14 +224,14 @@ class Connection(Protocol):
             event = self._reader.next()
             if event is None:
                 break
-            if isinstance(event, Message):
+            if isinstance(event, Request):
                 self._begin(event)
             elif isinstance(event, Flaw):
                 self._refuse(event)
             else:
                 self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
         else:
-            if self._state is _State.TAKING and self._reader.waiting:
+            if self._state is _State.TAKING and self._reader.waiting and self._turn is None:
                 self._turn = self._server.clock.callLater(0, self._next_turn)
         self._running = False
         self._flush()
@@ -272,23 +271,14 @@ class Connection(Protocol):
         self._server.held += held - self._held
         self._held = held
 
-    def _begin(self, message: Message) -> None:
+    def _begin(self, request: Request) -> None:
         self._state = _State.ANSWERING
         self._deadline = inf
         self._timing = False
         if self._held:
             self._hold(0)
-        self._http11 = message.http11
-        self._keep = message.keep_alive
-        request = self._request = Request(
-            method=message.method,
-            path=message.path,
-            query=message.query,
-            fields=message.fields,
-            body=message.body,
-            peer=self._peer,
-            make_id=self._server.make_id,
-        )
+        self._keep = self._reader.keep_alive
+        self._request = request
         try:
             coroutine = self._server.handler(request)
         except Exception:
@@ -348,7 +338,7 @@ class Connection(Protocol):
         keep = self._keep and not self._server.draining
         if not keep:
             length += b"Connection: close\r\n"
-        elif not self._http11:
+        elif not self._reader.http11:
             length += b"Connection: keep-alive\r\n"
         return b"%b%b%b%b\r\n" % (
             _status_line(answer.status),
@@ -368,13 +358,15 @@ class Connection(Protocol):
     def _say(self, request: Request, answer: Answer) -> None:
         silent = request.method == "HEAD"
         if isinstance(answer, Stream):
-            if not self._http11:
+            if not self._reader.http11:
                 self._keep = False  # its end is the end of the connection
-            self._out.append(self._head(answer, b"Transfer-Encoding: chunked\r\n" if self._http11 else b""))
+            self._out.append(
+                self._head(answer, b"Transfer-Encoding: chunked\r\n" if self._reader.http11 else b"")
+            )
             if silent:
                 self._done()
                 return
-            pump = self._start_sending(request, answer.chunks, chunked=self._http11)
+            pump = self._start_sending(request, answer.chunks, chunked=self._reader.http11)
             if self._request is request:
                 self._pump = pump
             return
@@ -462,8 +454,11 @@ class Connection(Protocol):
         if not self._ended:
             self.transport.resumeProducing()
 
-    def _close(self) -> None:
-        """Write what there is, shut our side, and drop what still comes until the client hangs up."""
+    def _close(self, *, wait: bool = True) -> None:
+        """Write what there is, shut our side, and drop what still comes until the client hangs up.
+
+        Who has asked for nothing is not *wait*ed for: pools of idle clients notice the end late.
+        """
         self._flush()
         self._state = _State.CLOSING
         self._deadline = self._server.clock.seconds() + self._limits.stuck_reader
@@ -471,7 +466,7 @@ class Connection(Protocol):
         self.transport.unregisterProducer()
         if self._unread:
             self._start_reading()
-        if self._half_close and not self._ended:
+        if wait and self._half_close and not self._ended:
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()

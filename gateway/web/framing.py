@@ -8,6 +8,7 @@ how the network cut the bytes; see `first_flaw`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -15,7 +16,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import httptools
 from msgspec import Struct
 
-from gateway.web.messages import Fields, Limits
+from gateway.web.messages import Fields, Limits, Peer, Request
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # RFC 9110 5.6.2
 LINE = rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])\r\n"  # no fragment: RFC 9112 3.2
@@ -51,25 +52,13 @@ class Flaw(Struct, frozen=True, kw_only=True):
     headers: Fields = ()
 
 
-class Message(Struct, frozen=True, kw_only=True):
-    """One whole request as it stood on the wire."""
-
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    fields: dict[bytes, bytes]
-    body: bytes
-    http11: bool
-    keep_alive: bool
-
-
 class Waits(Enum):
     """The client waits for ``100 Continue`` before it sends a body that we would take."""
 
     FOR_CONTINUE = auto()
 
 
-Event: TypeAlias = Message | Flaw | Waits
+Event: TypeAlias = Request | Flaw | Waits
 
 
 def malformed(detail: str) -> Flaw:
@@ -132,11 +121,16 @@ class Reader:
     """The requests of one connection, one after the other.
 
     `receive` bytes, then call `next` until it says None: nothing whole is there yet. After a Flaw the
-    stream cannot be understood any more; do not ask again.
+    stream cannot be understood any more; do not ask again. `http11` and `keep_alive` belong to the request
+    returned last.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, peer: Peer = Peer(), make_id: Callable[[], str] = str) -> None:  # noqa: B008  frozen
+        self.http11 = True
+        self.keep_alive = True
         self._limits = limits
+        self._peer = peer
+        self._make_id = make_id
         self._parser = httptools.HttpRequestParser(self)
         self._buffer = b""
         self._phase = _Phase.HEAD
@@ -220,6 +214,8 @@ class Reader:
 
     def _take_head(self) -> Event | None:
         buffer, limits = self._buffer, self._limits
+        if not buffer:
+            return None
         if buffer.startswith(b"\r\n"):  # RFC 9112 2.2: left over from a careless client
             blank = _BLANK.match(buffer)
             assert blank is not None
@@ -238,7 +234,7 @@ class Reader:
             return first_flaw(head, limits) or malformed("The head cannot be understood.")
         self._buffer = buffer[end:]
         self._start_over()
-        self._http11 = line[3] == b"1"
+        self.http11 = line[3] == b"1"
         return self._target(line[1], line[2]) or self._read_fields(head)
 
     def _target(self, method: bytes, target: bytes) -> Flaw | None:
@@ -290,10 +286,10 @@ class Reader:
         if self._twice:
             return malformed(f"The header field {self._twice.decode()} is there twice.")
         host = fields.get(b"host")
-        if (host is None and self._http11) or (host is not None and not _HOST.fullmatch(host)):
+        if (host is None and self.http11) or (host is not None and not _HOST.fullmatch(host)):
             return malformed("The header field host is missing or not a host.")  # RFC 9112 3.2
         coding = fields.get(b"transfer-encoding")
-        if coding is not None and (coding.lower() != b"chunked" or not self._http11):
+        if coding is not None and (coding.lower() != b"chunked" or not self.http11):
             return malformed("The only transfer coding is 'chunked', in HTTP/1.1.")
         length = int(fields.get(b"content-length", b"0"))  # digits only: httptools has seen to that
         if self._complete is bool(length or coding):
@@ -314,7 +310,7 @@ class Reader:
         self._chunks = 0
         self._last_chunk = False
         self._phase = _Phase.CHUNKS if coding else _Phase.LENGTH
-        if expect is not None and self._http11 and not self._complete:
+        if expect is not None and self.http11 and not self._complete:
             return Waits.FOR_CONTINUE
         return None
 
@@ -369,21 +365,20 @@ class Reader:
         piece, self._buffer = self._buffer[:count], self._buffer[count:]
         return piece
 
-    def _whole(self) -> Message:
+    def _whole(self) -> Request:
         connection = self._fields.get(b"connection")
-        keep_alive = self._http11
+        self.keep_alive = self.http11
         if connection is not None:  # RFC 9112 9.3
             wishes = [wish.strip() for wish in connection.lower().split(b",")]
-            keep_alive = b"close" not in wishes and (keep_alive or b"keep-alive" in wishes)
+            self.keep_alive = b"close" not in wishes and (self.http11 or b"keep-alive" in wishes)
         self._phase = _Phase.HEAD
-        message = Message(
+        body, self._body = bytes(self._body), b""
+        return Request(
             method=self._method,
             path=self._path,
             query=self._query,
             fields=self._fields,
-            body=bytes(self._body),
-            http11=self._http11,
-            keep_alive=keep_alive,
+            body=body,
+            peer=self._peer,
+            make_id=self._make_id,
         )
-        self._body = b""
-        return message

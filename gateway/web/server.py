@@ -8,9 +8,10 @@ from email.utils import formatdate
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
+from zope.interface import implementer  # type: ignore[import-untyped]  # it has no stubs
 
 from gateway.env import Clock
 from gateway.model import Instant
@@ -20,6 +21,7 @@ from gateway.web.messages import Answer, Limits, Problem, Request, problem_respo
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Answer]]
 
 
+@implementer(IProtocolNegotiationFactory)
 class HttpServer(ServerFactory):
     """Serves *handler* over HTTP/1.1; a Twisted factory for any stream endpoint, TLS included.
 
@@ -76,6 +78,10 @@ class HttpServer(ServerFactory):
             self.refused["connections"] += 1
             return None
         return Connection(self, addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is spoken under TLS (ALPN). Without it Twisted 26.10 fails every client that asks."""
+        return [b"http/1.1", b"http/1.0"]
 
     async def drain(self, limit: float) -> None:
         """Stop: idle connections end, requests in flight are finished, the rest is cut off after *limit*

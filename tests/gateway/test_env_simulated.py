@@ -231,7 +231,7 @@ def busy_day(seed: int) -> tuple[str, list[Any]]:
             cut = world.chance.choice((None, 5, 40))
             world.set_weather(str(CARRIER), Weather(cut_heard=cut))
             env = world.env("node")
-            worker: Any = env.worker("w", list, lambda i, r: facts.append((env.now(), list(r))), limit=3)
+            worker: Any = env.worker("w", list, lambda i, r: facts.append((carrier.now(), list(r))), limit=3)
             for item in range(5):
                 worker.put(item)
             if n == 2:
@@ -540,7 +540,7 @@ def test_a_full_disk_takes_nothing_and_keeps_what_it_has() -> None:
     env = SimulatedEnv()
     path = Path("/state")
     env.files.replace(path, b"old")
-    env.files.free_space = 4
+    env.disk.free_space = 4
     with pytest.raises(OSError, match="space"):
         env.files.replace(path, b"longer")
     assert env.files.read(path) == b"old"

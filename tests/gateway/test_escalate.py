@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.lifecycle import FINAL, State
-from gateway.model import DeliveryKey, IncidentKey, Instant, Leg, LinkName, MessageClass, MessageKey, PublicId, later
+from gateway.model import (
+    DeliveryKey,
+    IncidentKey,
+    Instant,
+    Leg,
+    LinkName,
+    MessageClass,
+    MessageKey,
+    PublicId,
+    later,
+)
 from gateway.outcome import Level
 from gateway.people.escalate import first_legs, next_move
 from gateway.settings.types import ClassSettings
@@ -23,7 +33,7 @@ CLASS = ClassSettings(
     until=Level.ACKNOWLEDGED,
     in_doubt="resend",
 )
-CLASSES = {which: CLASS for which in MessageClass}
+CLASSES = dict.fromkeys(MessageClass, CLASS)
 CLASSES[MessageClass.NORMAL] = msgspec.structs.replace(CLASS, next_leg_after=None, step_wait=None)
 
 
