@@ -323,30 +323,60 @@ def sim() -> None:
 )
 @click.option("--login", metavar="NAME:PASSWORD", help="Ask for this login; without, any is taken.")
 @click.option(
-    "--delay", type=click.FloatRange(0, 3600), default=0.0, metavar="SECONDS", help="Before each answer."
+    "--delay",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait before SEND is answered.",
 )
-@click.option("--refuse", type=click.IntRange(400, 599), metavar="CODE", help="Answer SEND with this code.")
-@click.option("--refuse-pager", metavar="NUMBER", multiple=True, help="Pagers that are not known (550).")
 @click.option(
-    "--lose-answer", type=click.IntRange(0), metavar="N", help="Hang up after N bytes of the answer to SEND."
+    "--refuse",
+    metavar="[STEP:]CODE[:SHARE]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_refusal, values)),
+    help="Answer PAGE, SEND or LOGI (SEND if not said) with CODE, for a share of the pages.",
 )
 @click.option(
-    "--cut-after", type=click.IntRange(0), metavar="N", help="Hang up after N bytes heard, anywhere."
+    "--lose-answer",
+    type=click.IntRange(0),
+    metavar="BYTES",
+    help="Hang up after so many bytes of the answer to SEND; the page has reached the pager.",
 )
-@click.option("--throttle", type=click.IntRange(1), metavar="N", help="More than N pages a minute: 421.")
 @click.option(
-    "--every", type=click.IntRange(1), default=1, show_default=True, help="Misbehave for each N-th page."
+    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
 )
-@click.option("--levels", is_flag=True, help="Two-way: pages are seen on the pager, then read (MSTAtus).")
+@click.option("--silent", is_flag=True, help="Say yes, and let nothing reach the pager.")
 @click.option(
-    "--level-after", type=click.FloatRange(0, 3600), default=1.0, show_default=True, help="Seconds a step."
+    "--throttle",
+    metavar="RATE",
+    callback=lambda context, option, value: None if value is None else _a_rate(value),
+    help="Pages taken, like 20/s or 10/min; above it SEND is answered 421.",
 )
-@click.option("--reply", metavar="TEXT", help="Two-way: the person answers with this.")
+@click.option(
+    "--progress",
+    metavar="SECONDS:CODE[:TEXT]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_progress, values)),
+    help="What MSTAtus says so long after SEND: 870 on the pager, 880 read, 889 with an answer.",
+)
 @click.option(
     "--log", type=click.Path(path_type=Path), help="Write what reached the pager here, a JSON line each."
 )
 @alone
-def snpp(at: Surface, **options: Any) -> None:
+def snpp(
+    at: Surface,
+    bind: str,
+    port: int,
+    login: str | None,
+    delay: float,
+    refuse: tuple[tuple[str, int, float], ...],
+    lose_answer: int | None,
+    lose_share: float,
+    silent: bool,
+    throttle: tuple[float, float] | None,
+    progress: tuple[tuple[float, int, str], ...],
+    log: Path | None,
+) -> None:
     """A paging terminal that speaks SNPP (RFC 1861), for trying and testing.
 
     The log is the truth about what reached the pager, whatever was answered. Ctrl-C ends it.
@@ -354,11 +384,46 @@ def snpp(at: Surface, **options: Any) -> None:
     \b
     Examples:
       gateway sim snpp
-      gateway sim snpp --delay 2 --levels --reply OK
-      gateway sim snpp --refuse 554 --every 3
+      gateway sim snpp --delay 2 --progress 2:870 --progress 5:889:OK
+      gateway sim snpp --refuse PAGE:550 --refuse SEND:554:0.3
       gateway sim snpp --lose-answer 0 --log pager.jsonl
-      gateway sim snpp --port 0 --throttle 10 --json
+      gateway sim snpp --port 0 --throttle 10/min --json
     """
+    from gateway.settings.types import Rate
     from gateway.sim import snpp as simulation
 
-    at.end(simulation.main({**options, "json": at.json}))
+    quirks = simulation.SnppQuirks(
+        delay=delay,
+        refusals=tuple(simulation.Refusal(step=step, code=code, share=share) for step, code, share in refuse),
+        lose_answer=lose_answer,
+        lose_share=lose_share,
+        silent=silent,
+        rate=None if throttle is None else Rate(count=throttle[0], per=throttle[1]),
+        progress=tuple(
+            simulation.Progress(after=after, code=code, text=text) for after, code, text in progress
+        ),
+        login=login,
+    )
+    host = f"[{bind}]" if ":" in bind else bind
+    at.end(simulation.main(quirks, at=f"{host}:{port}", log=log, json=at.json))
+
+
+def _a_refusal(text: str) -> tuple[str, int, float]:
+    found = re.fullmatch(r"(?:(PAGE|SEND|LOGI):)?([45][0-9]{2})(?::(0?\.[0-9]+|1|0))?", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write 554, PAGE:550 or SEND:554:0.3", param_hint="--refuse")
+    return found[1] or "SEND", int(found[2]), float(found[3] or 1)
+
+
+def _a_progress(text: str) -> tuple[float, int, str]:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]{3})(?::([ -~]*))?", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write 2:870 or 5:889:OK", param_hint="--progress")
+    return float(found[1]), int(found[2]), found[3] or ""
+
+
+def _a_rate(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)/(s|min|h)", text, re.ASCII)
+    if found is None or float(found[1]) <= 0:
+        raise click.BadParameter("Write 20/s, 10/min or 100/h", param_hint="--throttle")
+    return float(found[1]), {"s": 1.0, "min": 60.0, "h": 3600.0}[found[2]]

@@ -30,7 +30,9 @@ from gateway.cli.reference import commands_page
 from gateway.cli.surface import moment_of
 from gateway.cli.trouble import EXIT_CODES, clean
 from gateway.errors import Mistake, SettingsError
-from gateway.settings.types import Listen, Settings, Site
+from gateway.settings.types import Listen, Rate, Settings, Site
+from gateway.sim import snpp as simulated
+from gateway.sim.snpp import Progress, Refusal, SnppQuirks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -1079,6 +1081,42 @@ def test_init_asks_six_questions(here: Path) -> None:
     assert secret.read_text() == "pass word" and secret.stat().st_mode & 0o777 == 0o600
     assert "gateway check new.yaml · gateway run --settings new.yaml" in result.stdout
     assert re.search(r"^gwt_", result.stdout, re.MULTILINE)
+
+
+def test_the_simulated_carrier_is_told_how_to_misbehave(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option is one quirk."""
+    told: list[Any] = []
+
+    def run(quirks: SnppQuirks, **rest: Any) -> int:
+        told.append((quirks, rest))
+        return 0
+
+    monkeypatch.setattr(simulated, "main", run, raising=False)
+    words = (
+        "sim snpp --port 0 --delay 2 --refuse PAGE:550 --refuse 554:0.3 --lose-answer 3 --lose-share 0.5 "
+        "--silent --throttle 10/min --progress 2:870 --progress 5:889:OK --login a:b --log p.jsonl --bind ::1"
+    )
+    assert call(*words.split()).exit_code == 0
+    quirks = SnppQuirks(
+        delay=2.0,
+        refusals=(Refusal(step="PAGE", code=550), Refusal(step="SEND", code=554, share=0.3)),
+        lose_answer=3,
+        lose_share=0.5,
+        silent=True,
+        rate=Rate(count=10.0, per=60.0),
+        progress=(Progress(after=2.0, code=870), Progress(after=5.0, code=889, text="OK")),
+        login="a:b",
+    )
+    assert told == [(quirks, {"at": "[::1]:0", "log": Path("p.jsonl"), "json": False})]
+
+
+@pytest.mark.parametrize(
+    "words", ["--refuse 250", "--refuse QUIT:550", "--throttle 10", "--throttle 0/s", "--progress 870"]
+)
+def test_a_quirk_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
+    """Exit code 2 and an example."""
+    result = call("sim", "snpp", *words.split())
+    assert result.exit_code == 2 and "Write " in result.stderr
 
 
 # ---------------------------------------------------------------- the program
