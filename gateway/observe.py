@@ -450,6 +450,24 @@ EVENTS = (
     Event(
         "receipt {how}: {state} over {link}", "info", ("delivery",), "A carrier reported, and what it fitted."
     ),
+    Event(
+        "spooled file refused: {file}: {why}",
+        "error",
+        (),
+        "It can never be taken in; it is kept as NAME.refused.",
+    ),
+    Event(
+        "spooled file taken in: {file}",
+        "info",
+        (),
+        "A message that was sent while no gateway ran is on disk.",
+    ),
+    Event(
+        "the spool directory cannot be read; again in {wait} s",
+        "critical",
+        (),
+        "Permissions, or a mistake of ours; the files stay.",
+    ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
     Event("settings not reloaded: {mistake}", "error", (), "One mistake of the file, with its place."),
     Event(

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 sys.path.insert(0, str(Path(__file__).parent))
 from api_world import PHONE, T0, UID, WEB, ApiWorld, delivery, event, message
 
-from gateway import web
+from gateway import accept, route, web
 from gateway.api import answers, bodies
 from gateway.api.calls import Route, Who
 from gateway.api.openapi import as_text
@@ -136,10 +136,11 @@ def test_whoami_says_what_the_settings_grant(world: ApiWorld) -> None:
 
 
 def test_targets_are_those_that_the_caller_may_page(world: ApiWorld) -> None:
-    """Search by name or by part of a name; nothing else can be seen."""
+    """Search by name or by part of a name; who may page a group may page its members, and sees no others."""
     _, found = world.call("GET", "/v1/targets")
     assert [(t["name"], t["kind"]) for t in found["targets"]] == [
         ("alice", "person"),
+        ("bob", "person"),
         ("heart-team", "group"),
         ("sms:*", "carrier"),
     ]
@@ -147,8 +148,8 @@ def test_targets_are_those_that_the_caller_may_page(world: ApiWorld) -> None:
         "targets": [{"name": "alice", "kind": "person", "says": "Alice Moreau"}],
         "more": False,
     }
-    assert world.call("GET", "/v1/targets?q=bob")[1]["targets"] == []
-    assert [t["name"] for t in world.call("GET", "/v1/targets?q=bob", uid=0)[1]["targets"]] == ["bob"]
+    assert world.call("GET", "/v1/targets?q=carol")[1]["targets"] == []
+    assert [t["name"] for t in world.call("GET", "/v1/targets?q=carol", uid=0)[1]["targets"]] == ["carol"]
 
 
 # ------------------------------------------------------------------ where a message stands
@@ -531,8 +532,8 @@ def test_stuck_lists_what_needs_somebody_and_what_does_not(world: ApiWorld) -> N
     _, answer = world.call("GET", "/v1/stuck", uid=0)
     assert answer["says"] == "3 things need you"
     assert [(item["what"], item["commands"][0]) for item in answer["needs_you"]] == [
-        ("7K5M", "gateway retry 7K5M"),
-        ("7K9T", "gateway decide 7K9T --again"),
+        ("7K5M", "gateway queue retry 7K5M"),
+        ("7K9T", "gateway queue decide 7K9T --again"),
         ("spok.phone", "gateway probe spok.phone"),
     ]
     assert answer["needs_you"][1]["says"] == (
@@ -637,7 +638,7 @@ def test_every_example_does_what_the_manual_says(route: Route, example: Any) -> 
 def test_every_problem_code_of_a_route_is_in_the_table() -> None:
     """A code that a caller may get is documented, and its page exists."""
     world = ApiWorld()
-    for code in {code for route in ROUTES for code in route.problems}:
+    for code in {code for call in ROUTES for code in call.problems}:
         status, kind = world.call("GET", f"/problems/{code}", token=None)
         assert (status, kind["code"], kind["status"]) == (200, code, KINDS[code].status)
     assert world.call("GET", "/problems/nonsense", token=None)[0] == 404
@@ -663,15 +664,16 @@ def test_the_problems_page_is_printed_from_the_table() -> None:
 def test_the_api_page_lists_every_route() -> None:
     """A call without documentation fails here."""
     page = (DOCS / "api.md").read_text()
-    for route in ROUTES:
-        assert f"| `{route.method}` | `{route.path}` | {route.says} | {route.who.value} |" in page
+    for call in ROUTES:
+        assert f"| `{call.method}` | `{call.path}` | {call.says} | {call.who.value} |" in page
 
 
-def test_every_code_of_the_http_server_is_documented() -> None:
-    """Errors below the API carry codes too; their meaning is in the same table."""
-    source = "".join(path.read_text() for path in Path(web.__file__).parent.glob("*.py"))
-    codes = set(re.findall(r'code="([a-z-]+)"', source))
-    assert "body-too-large" in codes
+def test_every_code_of_the_rooms_below_is_documented() -> None:
+    """The HTTP server, accept and route refuse too; what their codes mean is in the same table."""
+    rooms = [*Path(web.__file__).parent.glob("*.py"), Path(accept.__file__), Path(route.__file__)]
+    source = "".join(room.read_text() for room in rooms)
+    codes = set(re.findall(r'(?:code=|SubmissionError\(\s*\d+,\s*|return fault\()"([a-z._-]+)"', source))
+    assert {"body-too-large", "unknown-target", "queue-full", "address.pattern"} <= codes
     assert codes <= set(KINDS)
 
 

@@ -95,6 +95,7 @@ class Story:
             self.store,
             self.env,
             control=None,
+            spool=None,
             limit_connections=100,
         )
         await self.house.start()
