@@ -14,6 +14,7 @@ from gateway.cli.daemon import Document, link_path
 from gateway.cli.place import load, mistaken, required_settings
 from gateway.cli.surface import Surface, alone, on_daemon, on_file
 from gateway.cli.trouble import FAILED, SETTINGS
+from gateway.cli.words import count
 from gateway.errors import SettingsError
 from gateway.model import MessageClass
 from gateway.settings.types import Person, Settings
@@ -127,9 +128,9 @@ def _show(
     if rows:
         screen.table((" WHO", "NAME", *(c.upper() for c in classes)), rows)
     screen.say(
-        f" {path}: no mistakes, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}; "
-        f"{len(settings.people)} people, {len(settings.groups)} groups, "
-        f"{len(settings.link_names())} ways out, {len(settings.clients)} senders"
+        f" {path}: no mistakes, {count(len(warnings), 'warning')}; "
+        f"{count(len(settings.people), 'person', 'people')}, {count(len(settings.groups), 'group')}, "
+        f"{count(len(settings.link_names()), 'way out', 'ways out')}, {count(len(settings.clients), 'sender')}"
     )
 
 

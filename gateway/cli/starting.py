@@ -315,19 +315,15 @@ def sim() -> None:
 
 
 @sim.command()
-@click.option(
-    "--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen at."
-)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=4444, show_default=True, help="0: any free one."
-)
+@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=4444, show_default=True, help="0: any.")
 @click.option("--login", metavar="NAME:PASSWORD", help="Ask for this login; without, any is taken.")
 @click.option(
     "--delay",
     type=click.FloatRange(0, 3600),
     default=0.0,
     metavar="SECONDS",
-    help="Wait before SEND is answered.",
+    help="Before SEND is answered.",
 )
 @click.option(
     "--refuse",
@@ -357,10 +353,10 @@ def sim() -> None:
     metavar="SECONDS:CODE[:TEXT]",
     multiple=True,
     callback=lambda context, option, values: tuple(map(_a_progress, values)),
-    help="What MSTAtus says so long after SEND: 870 on the pager, 880 read, 889 with an answer.",
+    help="What MSTAtus says so long after SEND: 860 on the pager, 870 read, 889 answered.",
 )
 @click.option(
-    "--log", type=click.Path(path_type=Path), help="Write what reached the pager here, a JSON line each."
+    "--log", type=click.Path(path_type=Path), help="File for what reached the pager, a JSON line each."
 )
 @alone
 def snpp(
@@ -384,7 +380,7 @@ def snpp(
     \b
     Examples:
       gateway sim snpp
-      gateway sim snpp --delay 2 --progress 2:870 --progress 5:889:OK
+      gateway sim snpp --delay 2 --progress 2:860 --progress 5:889:OK
       gateway sim snpp --refuse PAGE:550 --refuse SEND:554:0.3
       gateway sim snpp --lose-answer 0 --log pager.jsonl
       gateway sim snpp --port 0 --throttle 10/min --json
