@@ -119,7 +119,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = ()
     classes: Annotated[
         tuple[MessageClass, ...],
-        Meta(min_length=1, description="Classes it may use; `normal` (or the last) where a message names none."),
+        Meta(
+            min_length=1, description="Classes it may use; `normal` (or the last) where a message names none."
+        ),
     ] = (
         MessageClass.NORMAL,
         MessageClass.URGENT,
