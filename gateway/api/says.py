@@ -308,7 +308,7 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
             maybe = "; it may have arrived" if doubtful else ", not sent"
             return f"Too late for {whose}{maybe}" if whose else f"Too late{maybe}"
         case "doubt_settled":
-            return _of_settled(by, whose, way)  # here *by* is the policy that settled it
+            return _of_settled(_text(data, "then"), whose, way)
         case "quarantined":
             return "Stopped: the record is damaged. Never sent; tell IT, and send it again by hand"
         case "ended":

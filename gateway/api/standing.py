@@ -111,7 +111,7 @@ def entry_of(
         outcome=text("outcome") or text("ending"),
         level=None if level is None else cast(answers.LevelToken, level.token),
         code=text("code"),
-        by=None if event.kind == "doubt_settled" else text("by"),  # there it is a policy, not a person
+        by=text("by"),
         says=says.of_event(event, row, a),
     )
 

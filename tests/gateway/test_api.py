@@ -451,7 +451,7 @@ def test_what_the_record_cannot_do_any_more_is_a_conflict(world: ApiWorld) -> No
 
 def test_a_policy_that_settled_a_doubt_is_not_a_person(world: ApiWorld) -> None:
     """`by` in a timeline always names somebody."""
-    told = (event(1, "stored"), event(2, "doubt_settled", 5, 10, by="resend"))
+    told = (event(1, "stored"), event(2, "doubt_settled", 5, 10, then="resend"))
     world.shelf.change(MessageKey(1), timeline=told)
     entry = world.call("GET", "/v1/messages/7K3M/events")[1]["events"][1]
     assert "by" not in entry

@@ -88,7 +88,7 @@ EVENTS = (
     event(15, "expired", 41, 10, possibly_sent=True),
     event(15, "expired", 41, 10),
     event(15, "expired", 41),
-    *(event(16, "doubt_settled", 41, 10, by=by) for by in ("resend", "assume", "hold")),
+    *(event(16, "doubt_settled", 41, 10, then=then) for then in ("resend", "assume", "hold")),
     event(17, "quarantined", 41, 10),
     event(18, "late_proof", 41, 10, state="ok"),
     event(19, "pursued", 41, None, why="waited"),
