@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import secrets
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 import click
 
 from gateway.cli import screen, words
-from gateway.cli.daemon import Daemon, Document, Refusal, Silence, message_path
+from gateway.cli.daemon import Daemon, Document, Refusal, Silence, encoded, message_path
 from gateway.cli.surface import CLASSES, Surface, on_daemon, utc
 from gateway.cli.trouble import (
     DISK,
@@ -301,7 +300,7 @@ def write_spool(spool: Path, document: Document, name: str) -> Path:
     temporary, final = spool / f".{name}.tmp", spool / f"{name}.json"
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
+            file.write(encoded(document))
             file.flush()
             os.fsync(file.fileno())
         _belongs_to(temporary, owner)
