@@ -225,7 +225,9 @@ class Progress:
             if entry["n"] <= self._seen:
                 continue
             self._seen = entry["n"]
-            self._climb(entry.get("level"), devices.get(entry.get("delivery")))
+            took = "handed_over" if entry.get("outcome") == "taken" else None
+            for level in (took, entry.get("level")):
+                self._climb(level, devices.get(entry.get("delivery")))
             if not self._at.json:
                 ladder = " ▸ ".join(self._rungs)
                 screen.say(

@@ -560,6 +560,26 @@ def test_what_was_asked_reaches_the_api_under_its_names(gateway: FakeGateway) ->
     assert gateway.heard[0][4]["Idempotency-Key"] == '"k1"'
 
 
+def test_what_a_carrier_took_is_a_rung_of_its_own(gateway: FakeGateway) -> None:
+    """Also where the entry that says so names no level; rungs that were not heard are not shown."""
+    story = (
+        entry(1, "2026-11-21T02:15:09.120Z", "Saved"),
+        entry(2, "2026-11-21T02:15:10.000Z", "Spok took it", delivery="d1", outcome="taken"),
+        entry(3, "2026-11-21T02:15:20.000Z", "It was shown", delivery="d1", level="on_device"),
+        entry(4, "2026-11-21T02:15:21.000Z", "A late word", delivery="d1", level="in_progress"),
+    )
+    gateway.on("POST", "/v1/messages", submitted(warnings=()), status=202)
+    ended = msgspec.structs.replace(ACCEPTED, accepted_by=None, level="on_device", timeline=story)
+    gateway.on("GET", f"/v1/messages/{ID}", ended)
+    lines = call("send", "alice", "x").stdout.splitlines()[1:-1]
+    assert [re.split(r"\s{2,}", line)[1] for line in lines] == [
+        "saved",
+        "saved ▸ carrier has it",
+        "saved ▸ carrier has it ▸ on the pager",
+        "saved ▸ carrier has it ▸ on the pager",
+    ]
+
+
 def test_a_dry_run_shows_the_plan_and_stores_nothing(gateway: FakeGateway) -> None:
     """Who, with what, when and why."""
     gateway.on("POST", "/v1/messages", submitted())
