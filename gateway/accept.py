@@ -393,7 +393,7 @@ def _class_of(submission: Submission, grants: ClientSettings) -> MessageClass:
     wanted = submission.message_class
     if wanted is None:
         normal = MessageClass.NORMAL
-        return normal if normal in grants.classes else max(grants.classes)
+        return normal if normal in grants.classes else grants.classes[-1]
     if wanted not in grants.classes:
         allowed = ", ".join(one.token for one in grants.classes)
         raise SubmissionError(

@@ -254,7 +254,7 @@ clients:
   monitoring:
     token_sha256: {token_sha256}
     may_page: [everyone]           # names of people and groups, or everyone
-    classes: [normal, urgent, critical, bulk]   # the first counts where a message names none
+    classes: [normal, urgent, critical, bulk]   # normal where a message names none
     rate: 60/min
 
 # Who takes our pages. A carrier has one or more ways in; they are tried in this order.
@@ -299,9 +299,9 @@ def demo(at: Surface, once: bool) -> None:
       gateway demo
       gateway demo --once --json
     """
-    from gateway.app import demo as whole
+    from gateway.app.demo import demo as play
 
-    at.end(whole.demo(once=once, as_json=at.json))
+    at.end(play(once=once, as_json=at.json))
 
 
 @click.group()
@@ -402,7 +402,9 @@ def snpp(
         login=login,
     )
     host = f"[{bind}]" if ":" in bind else bind
-    at.end(simulation.main(quirks, at=f"{host}:{port}", log=log, json=at.json))
+    from gateway.app.simulate import snpp as serve
+
+    at.end(serve(quirks, at=f"{host}:{port}", log=log, as_json=at.json))
 
 
 def _a_refusal(text: str) -> tuple[str, int, float]:

@@ -119,7 +119,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = ()
     classes: Annotated[
         tuple[MessageClass, ...],
-        Meta(min_length=1, description="Classes it may use; first is its default."),
+        Meta(min_length=1, description="Classes it may use; `normal`, or the last, where none is named."),
     ] = (
         MessageClass.NORMAL,
         MessageClass.URGENT,

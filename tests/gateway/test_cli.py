@@ -26,6 +26,7 @@ from gateway.api import answers as a
 from gateway.api.routes import ROUTES
 from gateway.api.spool import _as_posted
 from gateway.api.submitting import submission_of
+from gateway.app import simulate
 from gateway.cli import cli, main, place, sending
 from gateway.cli.daemon import link_path, message_path
 from gateway.cli.reference import commands_page
@@ -33,7 +34,6 @@ from gateway.cli.surface import moment_of
 from gateway.cli.trouble import EXIT_CODES, clean
 from gateway.errors import Mistake, SettingsError
 from gateway.settings.types import Limits, Listen, Rate, Settings, Site
-from gateway.sim import snpp as simulated
 from gateway.sim.snpp import Progress, Refusal, SnppQuirks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -1133,7 +1133,7 @@ def test_the_simulated_carrier_is_told_how_to_misbehave(here: Path, monkeypatch:
         told.append((quirks, rest))
         return 0
 
-    monkeypatch.setattr(simulated, "main", run, raising=False)
+    monkeypatch.setattr(simulate, "snpp", run)
     words = (
         "sim snpp --port 0 --delay 2 --refuse PAGE:550 --refuse 554:0.3 --lose-answer 3 --lose-share 0.5 "
         "--silent --throttle 10/min --progress 2:870 --progress 5:889:OK --login a:b --log p.jsonl --bind ::1"
@@ -1149,7 +1149,7 @@ def test_the_simulated_carrier_is_told_how_to_misbehave(here: Path, monkeypatch:
         progress=(Progress(after=2.0, code=870), Progress(after=5.0, code=889, text="OK")),
         login="a:b",
     )
-    assert told == [(quirks, {"at": "[::1]:0", "log": Path("p.jsonl"), "json": False})]
+    assert told == [(quirks, {"at": "[::1]:0", "log": Path("p.jsonl"), "as_json": False})]
 
 
 @pytest.mark.parametrize(
