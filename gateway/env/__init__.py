@@ -124,6 +124,10 @@ class Files(Protocol):
         """Names that end in *suffix* and do not begin with a dot, sorted; none if there is no such folder."""
         ...
 
+    def owner(self, path: Path) -> int:
+        """The user id of who wrote the file."""
+        ...
+
     def rename(self, path: Path, new: Path) -> None:
         """Move within one folder."""
         ...
