@@ -29,8 +29,8 @@ _MESSAGE = """key, public_id, client, recipients AS "to", content, class AS mess
     incident, ref, ref_held, accepted_by, accepted_at, ending"""
 _DELIVERY = """key, message, incident, (SELECT link FROM lane WHERE lane.lane = delivery.lane) AS link,
     class AS message_class, state, leg, last, copies_before, person, device, address, due, deadline, level,
-    tries, connects, doubts, dup_risk, possibly_sent, stop, fence, begun_at, correlation, policy, reason, code,
-    why, setback, opened_at, changed_at, checksum"""
+    tries, connects, doubts, dup_risk, possibly_sent, stop, fence, begun_at, correlation, policy, reason,
+    code, why, setback, opened_at, changed_at, checksum"""
 _INCIDENT = """key, client, dedup, message, class AS message_class, plan, due, begun_at, step_started,
     version, ending, ended_at, accepted_by, accepted_at"""
 _CHANGING = (
