@@ -312,14 +312,17 @@ class Tx(Reader):
     def flush(self) -> None:
         """Write the events that were noted. The n of each is counted under its subject from 2 (from 1 for
         nobody's): 1 is implied by the message's row."""
-        flat: list[Any] = []
-        ahead: dict[int, int] = {}
-        for subject, at, kind, delivery, data in self._events:
-            ahead[subject] = place = ahead.get(subject, 0) + 1
-            flat += (subject, place, at, kind, delivery, data)
-        self._events.clear()
-        if flat:
+        noted = self._events
+        self._events = []
+        start = 0
+        for count in sizes(len(noted)):  # a statement sees the numbers that the one before it gave
+            flat: list[Any] = []
+            ahead: dict[int, int] = {}
+            for subject, at, kind, delivery, data in noted[start : start + count]:
+                ahead[subject] = place = ahead.get(subject, 0) + 1
+                flat += (subject, place, at, kind, delivery, data)
             write(self.db, _EVENTS, 6, flat, _EVENTS_TAIL)
+            start += count
 
     def save_receipt(self, row: Receipt) -> None:
         known = self.receipt(row.evidence)
