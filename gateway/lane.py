@@ -537,31 +537,37 @@ class _Conversation:
         return min(self._session.slots - self.under_way, self._left())
 
     async def _converse(self) -> None:
+        """Talk, then say goodbye. Not ``finally``: a conversation that is thrown away cannot say anything."""
+        try:
+            await self._talk()
+        except Exception:
+            await self._session.close()
+            raise
+        await self._session.close()
+
+    async def _talk(self) -> None:
         lane, env = self._lane, self._env
         quiet_since = env.now()
-        try:
-            while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
-                rung = self._bell.wait(lane.name)
-                wait = LOOK_EVERY
-                await lane.enquire(self._session)
-                free = self._free()
-                if free > 0 and not self._lost:
-                    taking = await lane.take(free, self._session.slots, self._ordinary)
-                    for begun in taking.begun:
-                        self._run(begun)
-                    wait = lane.next_take(taking)
-                if self.under_way:
-                    quiet_since = env.now()
-                else:
-                    quiet = seconds_between(quiet_since, env.now())
-                    if quiet >= self._own.idle:
-                        break
-                    wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
-                await first_of(rung, env.sleep(wait))
-            while self.under_way or self._concluding:
-                await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
-        finally:
-            await self._session.close()
+        while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
+            rung = self._bell.wait(lane.name)
+            wait = LOOK_EVERY
+            await lane.enquire(self._session)
+            free = self._free()
+            if free > 0 and not self._lost:
+                taking = await lane.take(free, self._session.slots, self._ordinary)
+                for begun in taking.begun:
+                    self._run(begun)
+                wait = lane.next_take(taking)
+            if self.under_way:
+                quiet_since = env.now()
+            else:
+                quiet = seconds_between(quiet_since, env.now())
+                if quiet >= self._own.idle:
+                    break
+                wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
+            await first_of(rung, env.sleep(wait))
+        while self.under_way or self._concluding:
+            await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
 
     def _run(self, begun: Begun) -> None:
         """Start an attempt in a free slot; the slot is free again as soon as its end is being written."""
