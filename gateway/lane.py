@@ -400,6 +400,8 @@ class Lane:
         )
         self._env.failpoint("T3")
         self._metrics.attempts.labels(self.name, token).inc()
+        if isinstance(outcome, InDoubt):
+            self._metrics.doubts.labels(self.name).inc()
         if not done:
             log.warn(
                 "conclusion came too late: {delivery} on {link}", delivery=begun.delivery, link=self.name

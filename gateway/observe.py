@@ -8,7 +8,7 @@ Texts of messages, secrets and whole numbers reach none of the three.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -284,6 +284,8 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 FEWEST_DIGITS = 5  # below that it is a code, a count or a year; site pagers begin here
+_MANY = re.compile(r"\d[\d ().-]{4}", re.ASCII)  # without these there is none: most fields are such
+_SOLID = re.compile(rf"\d{{{FEWEST_DIGITS},}}", re.ASCII)
 _INVISIBLE = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf"
 )  # UTF-8 of DEL, C1, line separators, bidirectional controls, BOM: JSON itself escapes C0 only
@@ -292,21 +294,22 @@ _INVISIBLE = re.compile(
 def redact(text: str) -> str:
     """*text* with the numbers in it masked: ``5551212`` becomes ``•••1212``.
 
-    A number has ``FEWEST_DIGITS`` digits or more, alone or with spaces, dots, dashes, parentheses between;
+    A number has ``FEWEST_DIGITS`` digits or more, or seven with spaces, dots, dashes, parentheses between;
     below seven digits two stay readable. Dates, IPv4 addresses, ports and parts of words (ids) stay.
     """
-    return _NUMBER.sub(_mask, text)
+    return _NUMBER.sub(_mask, text) if _MANY.search(text) else text
 
 
 def _mask(found: re.Match[str]) -> str:
     run, text, begin, end = found.group(), found.string, found.start(), found.end()
-    digits = [one for one in run if one.isdigit()]
-    if len(digits) < FEWEST_DIGITS or found["kept"]:
+    if found["kept"] or text[begin - 1 : begin].isalpha() or text[end : end + 1].isalpha():
         return run
-    before, after = text[begin - 1 : begin], text[end : end + 1]
-    if before.isalpha() or after.isalpha() or (before == ":" and run.isdigit() and len(run) == 5):
+    digits = "".join(one for one in run if one.isdigit())
+    if len(digits) >= 7:
+        return f"•••{digits[-4:]}"
+    if text[begin - 1 : begin] == ":" and len(run) == 5:  # a port
         return run
-    return "•••" + "".join(digits[-4:] if len(digits) >= 7 else digits[-2:])
+    return _SOLID.sub(lambda solid: f"•••{solid.group()[-2:]}", run)
 
 
 def timestamp(at: float) -> str:
@@ -334,6 +337,22 @@ class Event(msgspec.Struct, frozen=True):
 
 
 EVENTS = (
+    Event(
+        "a stream did not close", "critical", (), "A mistake of ours in ending an answer that was streamed."
+    ),
+    Event(
+        "hung up on {count} new connections: too many",
+        "warn",
+        (),
+        "The HTTP server had as many connections as it may: it serves those.",
+    ),
+    Event(
+        "request {request_id} failed", "critical", (), "A mistake of ours; the client got 500 with this id."
+    ),
+    Event(
+        "the answer to {request_id} broke off", "critical", (), "A mistake of ours in an answer half sent."
+    ),
+    Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(
         "adapter broke on delivery {delivery}",
         "critical",
@@ -431,6 +450,24 @@ EVENTS = (
     Event(
         "receipt {how}: {state} over {link}", "info", ("delivery",), "A carrier reported, and what it fitted."
     ),
+    Event(
+        "spooled file refused: {file}: {why}",
+        "error",
+        (),
+        "It can never be taken in; it is kept as NAME.refused.",
+    ),
+    Event(
+        "spooled file taken in: {file}",
+        "info",
+        (),
+        "A message that was sent while no gateway ran is on disk.",
+    ),
+    Event(
+        "the spool directory cannot be read; again in {wait} s",
+        "critical",
+        (),
+        "Permissions, or a mistake of ours; the files stay.",
+    ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
     Event("settings not reloaded: {mistake}", "error", (), "One mistake of the file, with its place."),
     Event(
@@ -477,15 +514,16 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     line: dict[str, Any] = {
         "ts": _when(event),
         "level": getattr(level, "name", "info"),
-        "ns": _text(event.get("log_namespace", "")),
-        "event": _text(event.get("log_format") or ""),
+        "ns": _plain(event.get("log_namespace", "")),
+        "event": _plain(event.get("log_format") or ""),
         "msg": _message(event),
     }
+    hidden = _LEGACY if line["ns"] == "log_legacy" else ()
     fields = [
-        (key, value) for key, value in event.items() if not key.startswith("log_") and key not in _LEGACY
+        (key, value) for key, value in event.items() if not key.startswith("log_") and key not in hidden
     ]
     if fields:
-        line["fields"] = {_text(key): _value(value) for key, value in fields[:MAX_FIELDS]}
+        line["fields"] = {_plain(key): _value(value) for key, value in fields[:MAX_FIELDS]}
     if len(fields) > MAX_FIELDS:
         line["cut"] = True
     failure = event.get("log_failure")
@@ -507,7 +545,7 @@ def _encoded(line: dict[str, Any]) -> bytes:
     return _INVISIBLE.sub(_escaped, msgspec.json.encode(line))
 
 
-_LEGACY = {"message", "time", "system", "isError", "format"}  # what Twisted adds for its old log
+_LEGACY = ("message", "time", "system", "isError", "format")  # of events of Twisted's old log
 
 
 class _Given(dict[str, Any]):
@@ -535,7 +573,7 @@ def _message(event: Mapping[str, Any]) -> str:
     if form is None:
         return _text(event.get("log_text", ""))
     try:
-        return str(form).format_map(_Given(event))[: 2 * MAX_FIELD]
+        return _encodable(str(form).format_map(_Given(event))[: 2 * MAX_FIELD])
     except Exception:  # a mistake in a format must not cost the line
         return _text(form)
 
@@ -549,15 +587,21 @@ def _value(value: object) -> Any:
 
 
 def _text(value: object) -> str:
+    return redact(_plain(value))
+
+
+def _plain(value: object) -> str:
     try:
         text = value if isinstance(value, str) else str(value)
     except Exception:  # a repr that breaks must not cost the line
         text = f"<{type(value).__name__}>"
     if len(text) > MAX_FIELD:
         text = text[:MAX_FIELD] + "…"
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode()
-    return redact(text)
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
@@ -692,87 +736,100 @@ def _ignore(count: float) -> None:
 
 TURNS = 64
 TURN_BYTES = 2048
-HIDDEN_TEXTS = 256
+GENERATION = 128  # texts; more than any window, so that a text is said within a generation of being hidden
+
+
+class _Turn:
+    """What one side said until the other one did."""
+
+    __slots__ = ("began", "data", "generation", "more", "ours")
+
+    def __init__(self, ours: bool, began: Instant, generation: int) -> None:
+        self.ours = ours
+        self.began = began
+        self.generation = generation
+        self.data = bytearray()
+        self.more = 0
 
 
 class Transcript:
-    """What was said over a link lately, fit to be shown: the last ``TURNS`` turns of the conversation.
+    """What was said over a link lately, fit to be shown: at most the last ``TURNS`` turns.
 
     Secrets become ``‹secret›``; texts of messages ``‹text 23 bytes a1b2c3d4›``, a hash with *key* that tells
     equal texts from different ones; numbers are masked, and what is not printable ASCII is escaped. Secrets
     and texts are made known before they are said, in the very bytes that go over the wire (escaped, encoded,
-    cut into parts). Only the turn that goes on is kept as it was said.
+    cut into parts), and so are parts of a text that the carrier repeats in receipts.
+
+    Saying something costs an append. Texts are forgotten by generations, and with them, earlier, the turns
+    in which they may stand.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._secrets: dict[bytes, str] = {}
-        self._texts: OrderedDict[bytes, str] = OrderedDict()
-        self._turns: deque[str] = deque(maxlen=TURNS)
-        self._now = bytearray()
-        self._more = 0
-        self._began = 0
-        self._ours = True
+        self._secrets: set[bytes] = set()
+        self._texts: deque[set[bytes]] = deque([set()], maxlen=3)
+        self._generation = 0
+        self._turns: deque[_Turn] = deque(maxlen=TURNS)
 
     def hide_secret(self, *said: bytes) -> None:
         """These are never shown, whoever says them."""
-        self._secrets.update((one, "‹secret›") for one in said if one)
+        self._secrets.update(one for one in said if one)
 
     def hide_text(self, *said: bytes) -> None:
         """These are shown by length and keyed hash only."""
-        for one in said:
-            if one and one not in self._texts:
-                digest = blake2b(one, key=self._key, digest_size=4).hexdigest()
-                self._texts[one] = f"‹text {len(one)} bytes {digest}›"
-        if len(self._texts) > HIDDEN_TEXTS:
-            self._end_turn()
-            while len(self._texts) > HIDDEN_TEXTS:
-                self._texts.popitem(last=False)
+        self._texts[-1].update(one for one in said if one)
+        if len(self._texts[-1]) >= GENERATION:
+            self._texts.append(set())
+            self._generation += 1
+            while self._turns and self._turns[0].generation < self._generation - 1:
+                self._turns.popleft()
 
     def sent(self, data: bytes, at: Instant) -> None:
         """We said *data*."""
-        self._said(data, at, ours=True)
+        self._said(data, at, True)
 
     def heard(self, data: bytes, at: Instant) -> None:
         """They said *data*."""
-        self._said(data, at, ours=False)
+        self._said(data, at, False)
 
-    def lines(self) -> tuple[str, ...]:
-        """The turns, oldest first: when it began, ``>`` ours or ``<`` theirs, and what was said."""
-        return (*self._turns, *([self._shown()] if self._now else []))[-TURNS:]
+    def lines(self, last: int = TURNS) -> tuple[str, ...]:
+        """The *last* turns, oldest first: when it began, ``>`` ours or ``<`` theirs, and what was said."""
+        texts = set().union(*self._texts)
+        return tuple(self._shown(turn, texts) for turn in list(self._turns)[-last:])
 
-    def _said(self, data: bytes, at: Instant, *, ours: bool) -> None:
-        if ours is not self._ours:
-            self._end_turn()
-        if not self._now:
-            self._began, self._ours = at, ours
-        room = TURN_BYTES - len(self._now)
-        self._now += data[:room]
-        self._more += max(0, len(data) - room)
+    def _said(self, data: bytes, at: Instant, ours: bool) -> None:
+        if not self._turns or self._turns[-1].ours is not ours:
+            self._turns.append(_Turn(ours, at, self._generation))
+        turn = self._turns[-1]
+        room = TURN_BYTES - len(turn.data)
+        if len(data) <= room:
+            turn.data += data
+        else:
+            turn.data += data[:room]
+            turn.more += len(data) - room
 
-    def _end_turn(self) -> None:
-        if self._now:
-            self._turns.append(self._shown())
-        self._now.clear()
-        self._more = 0
-
-    def _shown(self) -> str:
-        hidden = {**self._texts, **self._secrets}
-        data, more = bytes(self._now), self._more
+    def _shown(self, turn: _Turn, texts: set[bytes]) -> str:
+        data, more = bytes(turn.data), turn.more
+        if more:  # the end may be the beginning of something hidden
+            longest = max(map(len, texts | self._secrets), default=1)
+            data = data[: max(0, len(data) - longest + 1)]
+            more += len(turn.data) - len(data)
+        there = sorted(
+            (one for one in texts | self._secrets if one in data), key=lambda one: (-len(one), one)
+        )
         shown, at = [], 0
-        if hidden:
-            if more:  # the end may be half of something hidden
-                keep = max(0, len(data) - max(map(len, hidden)) + 1)
-                more += len(data) - keep
-                data = data[:keep]
-            longest_first = sorted(hidden, key=len, reverse=True)
-            for found in re.finditer(b"|".join(map(re.escape, longest_first)), data):
-                shown += [_printable(data[at : found.start()]), hidden[found.group()]]
-                at = found.end()
+        for found in re.finditer(b"|".join(map(re.escape, there)), data) if there else ():
+            shown += [_printable(data[at : found.start()]), self._label(found.group())]
+            at = found.end()
         shown.append(_printable(data[at:]))
         if more:
             shown.append(f" … {more} bytes more")
-        return f"{timestamp(self._began / SECOND)} {'>' if self._ours else '<'} {''.join(shown)}"
+        return f"{timestamp(turn.began / SECOND)} {'>' if turn.ours else '<'} {''.join(shown)}"
+
+    def _label(self, hidden: bytes) -> str:
+        if hidden in self._secrets:
+            return "‹secret›"
+        return f"‹text {len(hidden)} bytes {blake2b(hidden, key=self._key, digest_size=4).hexdigest()}›"
 
 
 def _printable(data: bytes) -> str:

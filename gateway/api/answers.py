@@ -51,7 +51,7 @@ class Note(Answer, frozen=True, kw_only=True):
 class Submitted(Answer, frozen=True, kw_only=True):
     """The answer to a message: it is on stable storage (unless it was a dry run)."""
 
-    id: str
+    id: Annotated[str | None, Meta(description="null for a dry run.")]
     ref: Annotated[str | None, Meta(description="Four characters; only if it can be acknowledged.")]
     state: Literal["open", "ended"]
     outcome: OutcomeToken | None
@@ -61,7 +61,7 @@ class Submitted(Answer, frozen=True, kw_only=True):
     message_class: Class = msgspec.field(name="class")
     until: LevelToken
     expires_at: Time | None
-    url: str
+    url: str | None
     console: str | None = None
     plan: tuple[PlanStep, ...]
     warnings: tuple[Note, ...]

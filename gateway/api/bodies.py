@@ -45,7 +45,7 @@ class MessageBody(Body, frozen=True, kw_only=True):
     callback: Annotated[str | None, Meta(description="Number to call; all that a numeric pager gets.")] = None
     message_class: Annotated[
         Literal["critical", "urgent", "normal", "bulk"] | None,
-        Meta(description="How much it matters; the first of yours if not given."),
+        Meta(description="How much it matters; `normal` if not given, or the least urgent of yours."),
     ] = msgspec.field(default=None, name="class")
     until: Annotated[
         Literal["handed_over", "in_progress", "on_device", "read", "acknowledged"] | None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from pwd import getpwuid
 from typing import Any
 
@@ -91,24 +90,10 @@ def authenticate(api: Api, request: Request) -> Client:
     if credential is None and uid is not None and uid in (0, api.uid):
         return Client(name=_user_name(uid), administrator=True)
     scheme, _, token = (credential or "").partition(" ")
-    client = api.reception.identify(token.strip() if scheme.lower() == "bearer" else "")
-    if client is None or not _may_come_from(api, client, request.peer.address):
+    client = api.reception.identify(token.strip() if scheme.lower() == "bearer" else "", request.peer.address)
+    if client is None:
         raise refuse("unauthorized", "This needs a valid token: Authorization: Bearer TOKEN.")
     return client
-
-
-def _may_come_from(api: Api, client: Client, address: str | None) -> bool:
-    found = api.operations.settings().clients.get(client.name)
-    if found is None or not found.networks:
-        return True
-    return address is not None and _within(address, found.networks)
-
-
-@lru_cache(maxsize=4096)
-def _within(address: str, networks: tuple[str, ...]) -> bool:
-    ip = ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    return any(ip in ip_network(network, strict=False) for network in networks)
 
 
 @lru_cache(maxsize=64)

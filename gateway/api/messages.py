@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import race
-
 from gateway.api import answers, bodies, says, standing
 from gateway.api.bodies import (
     AcknowledgeBody,
@@ -25,8 +23,10 @@ from gateway.lifecycle import State
 from gateway.model import later, seconds_between
 from gateway.outcome import Level
 from gateway.store.base import MessageRow
+from gateway.waiting import first_of
 from gateway.web import Fields, Response, json_response
 
+GONE = 2  # the caller left, or the server stops: third of what a long poll waits for
 RELOOK = 5.0  # ours: a lost ring costs a waiting caller no more than this many seconds
 
 
@@ -68,8 +68,7 @@ async def _wait(api: Api, call: Call, row: MessageRow, query: StatusQuery) -> Me
             ring.addErrback(lambda _: None)
             ring.cancel()
             break
-        woken, _ = await race([ring, api.env.sleep(min(left, RELOOK)), call.request.gone])
-        if woken == 2:  # the caller left, or the server stops
+        if await first_of(ring, api.env.sleep(min(left, RELOOK)), call.request.gone) == GONE:
             break
     return row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.accept import may_page
 from gateway.api import answers, bodies, standing
 from gateway.api.bodies import ExplainQuery, LinkOrder, NothingBody, TargetsQuery
 from gateway.api.calls import Call, around, refuse
@@ -11,9 +12,9 @@ from gateway.api.ports import Api, LinkStatus, Mode
 from gateway.api.problems import KINDS, shown
 from gateway.api.reading import read
 from gateway.api.submitting import CLASSES, Words
-from gateway.api.times import instant_of, rfc3339
+from gateway.api.times import instant_of
 from gateway.errors import Fault, SubmissionError
-from gateway.model import Instant, LinkName, MessageClass, seconds_between
+from gateway.model import Instant, LinkName, MessageClass, rfc3339, seconds_between
 from gateway.settings.types import ClientSettings, Rate, Settings
 from gateway.web import Response, json_response
 
@@ -66,8 +67,7 @@ async def whoami(api: Api, call: Call) -> Response:
 def _granted(settings: Settings, call: Call) -> ClientSettings:
     """What the settings grant the caller; everything to an administrator."""
     if call.client.administrator:
-        carriers = tuple(f"{carrier}:*" for carrier in settings.carriers)
-        return ClientSettings(may_page=("everyone", *carriers))
+        return ClientSettings(may_page=("everyone", "*"))
     return settings.clients.get(call.client.name, ClientSettings(classes=()))
 
 
@@ -83,7 +83,7 @@ async def targets(api: Api, call: Call) -> Response:
     found = sorted(
         (
             target
-            for target in _may_page(settings, _granted(settings, call).may_page)
+            for target in _may_page(settings, _granted(settings, call))
             if wanted in target.name.casefold() or wanted in target.says.casefold()
         ),
         key=lambda target: target.name,
@@ -91,22 +91,21 @@ async def targets(api: Api, call: Call) -> Response:
     return json_response(answers.Targets(targets=tuple(found[:MAX_TARGETS]), more=len(found) > MAX_TARGETS))
 
 
-def _may_page(settings: Settings, may_page: tuple[str, ...]) -> Iterator[answers.Target]:
-    everyone = "everyone" in may_page
+def _may_page(settings: Settings, granted: ClientSettings) -> Iterator[answers.Target]:
     for name, person in settings.people.items():
-        if everyone or name in may_page:
+        if may_page(settings, granted, name):
             yield answers.Target(name=name, kind="person", says=person.name)
     for name, members in settings.groups.items():
-        if everyone or name in may_page:
+        if may_page(settings, granted, name):
             people = "1 member" if len(members) == 1 else f"{len(members)} members"
             yield answers.Target(name=name, kind="group", says=f"{name}: {people}")
-    for grant in may_page:
+    for carrier in settings.carriers:
+        if may_page(settings, granted, f"{carrier}:*"):
+            yield answers.Target(name=f"{carrier}:*", kind="carrier", says=f"any address at {carrier}")
+    for grant in granted.may_page:
         carrier, colon, address = grant.partition(":")
-        if colon and carrier in settings.carriers:
-            if address == "*":
-                yield answers.Target(name=grant, kind="carrier", says=f"any address at {carrier}")
-            else:
-                yield answers.Target(name=grant, kind="address", says=f"{address} at {carrier}")
+        if colon and address != "*":
+            yield answers.Target(name=grant, kind="address", says=f"{address} at {carrier}")
 
 
 async def problem(api: Api, call: Call) -> Response:

@@ -85,8 +85,13 @@ def _decoder(kind: type[B]) -> msgspec.json.Decoder[B]:
 
 
 @cache
+def _known(kind: type[Body]) -> dict[str, FieldInfo]:
+    return {field.encode_name: field for field in fields(kind)}
+
+
+@cache
 def _required(kind: type[Body]) -> tuple[str, ...]:
-    return tuple(field.encode_name for field in fields(kind) if field.required)
+    return tuple(name for name, field in _known(kind).items() if field.required)
 
 
 def _complaint(body: bytes, kind: type[B], check: Check | None, problem: Exception) -> SubmissionError:
@@ -112,6 +117,8 @@ def _complaint(body: bytes, kind: type[B], check: Check | None, problem: Excepti
 
 def read_query(request: Request, kind: type[B]) -> B:
     """The query parameters of *request*. Raises SubmissionError 400; 405 for a message in the query."""
+    if not request.query and not _required(kind):
+        return kind()
     values: dict[str, str] = {}
     faults: list[Fault] = []
     for name, given in request.query.items():
@@ -223,7 +230,7 @@ def mistakes_of_shape(
 
     *lead* is put before a field's name in the pointer. *strict* False reads numbers and truth from text.
     """
-    known = {field.encode_name: field for field in fields(kind)}
+    known = _known(kind)
     right: dict[str, Any] = {}
     for name in value:
         if name not in known:

@@ -181,7 +181,7 @@ def of_delivery(d: DeliveryRow, a: Around) -> str:
         case State.WAITING:
             return _of_waiting(d, a)
         case State.BEGUN:
-            return f"Sending to {way} for {whose}"
+            return f"Sending {_copy(d)}to {way} for {whose}"
         case State.DOUBT:
             return f"Not sure that {way} took it for {whose}; it may have arrived"
         case State.HELD:
@@ -192,6 +192,8 @@ def of_delivery(d: DeliveryRow, a: Around) -> str:
             return (
                 f"Stopped for {whose}: the record is damaged. Never sent; tell IT, and send it again by hand"
             )
+        case State.FAILED if d.reason == "left":
+            return f"Left as it was for {whose}; it may have arrived by {way}"
         case State.FAILED:
             return f"{way} did not take it for {whose}" + (f": {d.why}" if d.why else "")
         case State.EXPIRED:
@@ -212,18 +214,24 @@ def _of_waiting(d: DeliveryRow, a: Around) -> str:
         return f"Kept{until}: quiet hours of {whose}"
     soon = d.due is None or d.due <= a.now
     when = "as soon as it is its turn" if soon else f"at {a.time(d.due or a.now)}"
+    why = f" ({d.why})" if d.why else ""
+    if d.dup_risk:
+        return f"A second copy for {whose} goes to {way} {when}{why}"
     if d.tries or d.connects:
-        why = f" ({d.why})" if d.why else ""
         return f"{way} goes on {when} for {whose}, try {d.tries + d.connects + 1}{why}"
     return f"Saved, not sent yet. {way} is tried {when} for {whose}"
 
 
+def _copy(d: DeliveryRow) -> str:
+    return "a second copy " if d.dup_risk else ""
+
+
 def _of_taken(d: DeliveryRow, a: Around) -> str:
     carrier, whose = carrier_name(d.link), a.of(d)
+    if d.reason == "assumed" and d.level <= Level.HANDED_OVER:
+        return f"Probably sent to {whose}: {carrier} never confirmed and cannot be asked"
     match d.level:
-        case Level.STORED:
-            return f"Probably sent to {whose}: {carrier} never confirmed and cannot be asked"
-        case Level.HANDED_OVER:
+        case Level.STORED | Level.HANDED_OVER:
             return f"{carrier} has it for {whose}"
         case Level.IN_PROGRESS:
             return f"{carrier} is still trying {whose} (off or no signal?)"
@@ -280,7 +288,9 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
         case "resumed":
             return f"Continued by {who}" if who else "Continued"
         case "retried":
-            return f"{who or 'Somebody'} sends it to {whose or 'it'} again by {way}"
+            return f"{who or 'Somebody'} sends {'a second copy' if d and d.dup_risk else 'it again'}" + (
+                f" to {whose} by {way}" if whose else f" by {way}"
+            )
         case "pursued":
             return _PURSUED.get(why, "Looked what to do next")
         case "late_proof":
@@ -297,8 +307,8 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
             doubtful = data.get("possibly_sent") or (d is not None and (d.dup_risk or d.doubts))
             maybe = "; it may have arrived" if doubtful else ", not sent"
             return f"Too late for {whose}{maybe}" if whose else f"Too late{maybe}"
-        case "settled":
-            return _of_settled(_text(data, "then") or _text(data, "how"), whose, way)
+        case "doubt_settled":
+            return _of_settled(_text(data, "then"), whose, way)
         case "quarantined":
             return "Stopped: the record is damaged. Never sent; tell IT, and send it again by hand"
         case "ended":
@@ -388,9 +398,9 @@ def _of_level(data: dict[str, Any], whose: str, carrier: str, d: DeliveryRow | N
             assert_never(level)
 
 
-def _of_settled(then: str, whose: str, way: str) -> str:
+def _of_settled(policy: str, whose: str, way: str) -> str:
     target = f" for {whose}" if whose else ""
-    match then:
+    match policy:
         case "resend":
             return f"{way} never confirmed{target}; a second copy goes out"
         case "assume":
@@ -420,6 +430,8 @@ def _text(data: dict[str, Any], key: str) -> str:
 def of_changed(verb: str, changed: int, row: MessageRow, a: Around) -> str:
     """What a verb did to a message."""
     copies = "one copy" if changed == 1 else f"{changed} copies"
+    if any(d.dup_risk and d.state is State.WAITING for d in row.deliveries):
+        copies += " (may come twice)"
     match verb:
         case "acknowledge":
             who = "Somebody" if row.accepted_by is None else a.name(row.accepted_by)

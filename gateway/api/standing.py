@@ -8,9 +8,9 @@ from typing import Any, cast
 from gateway.api import answers, says
 from gateway.api.ports import LinkStatus
 from gateway.api.says import Around
-from gateway.api.times import maybe, rfc3339, rfc3339_ms, spell
+from gateway.api.times import maybe, spell
 from gateway.lifecycle import State
-from gateway.model import DeliveryKey, Instant, Leg, seconds_between
+from gateway.model import DeliveryKey, Instant, Leg, rfc3339, seconds_between
 from gateway.outcome import Level
 from gateway.store.base import DeliveryRow, EventRow, MessageRow
 
@@ -104,7 +104,7 @@ def entry_of(
     level = says.level_of(event.data)
     return answers.TimelineEntry(
         n=event.n,
-        at=rfc3339_ms(event.at),
+        at=rfc3339(event.at),
         what=event.kind,
         delivery=None if event.delivery is None else names.get(event.delivery),
         link=text("link"),
@@ -199,21 +199,19 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
                 now.append(f"{a.way(d.link)} is not in the settings.")
             elif link.state not in ("working", "idle"):
                 now.append(says.of_link(link, a))
-        if d.dup_risk and d.state in (State.WAITING, State.BEGUN):
-            now.append(f"{a.of(d)} may get it twice.")
     coming = next_of(row, a)
     if coming is not None:
         at, does, why = coming
         verb, _, whom = does.partition(" ")
         what = f"page {a.name(whom)}" if verb == "page" else does
-        now.append(f"Next, at {a.time(at)}: {what} ({why}).")
+        now.append(f"Next, {'now' if at <= a.now else f'at {a.time(at)}'}: {what} ({why}).")
     elif row.ending is None:
         now.append("Nothing more happens by itself.")
     return answers.Why(
         id=row.public_id,
         ref=row.ref,
         story=tuple(
-            answers.StoryLine(at=rfc3339_ms(event.at), says=says.sentence(says.of_event(event, row, a)))
+            answers.StoryLine(at=rfc3339(event.at), says=says.sentence(says.of_event(event, row, a)))
             for event in row.timeline
         ),
         now=tuple(dict.fromkeys(now)),
@@ -242,9 +240,7 @@ def link_of(status: LinkStatus, a: Around) -> answers.Link:
         waiting={c.token: count for c, count in sorted(status.waiting.items())},
         oldest_at=maybe(status.oldest_at),
         last_taken_at=maybe(status.last_taken_at),
-        last_failure=None
-        if failure is None
-        else answers.Failure(at=rfc3339_ms(failure.at), says=failure.says),
+        last_failure=None if failure is None else answers.Failure(at=rfc3339(failure.at), says=failure.says),
         says=says.of_link(status, a),
     )
 
@@ -284,10 +280,10 @@ def _stuck_message(row: MessageRow, a: Around) -> answers.StuckItem:
     held = any(d.state is State.HELD for d in row.deliveries)
     if held:
         line = says.sentence(next(says.of_delivery(d, a) for d in row.deliveries if d.state is State.HELD))
-        commands = (f"gateway decide {what} --again", f"gateway decide {what} --leave")
+        commands = (f"gateway queue decide {what} --again", f"gateway queue decide {what} --leave")
     elif row.ending is not None:
         line = standing_of(row, a).says
-        commands = (f"gateway retry {what}", f"gateway why {what}")
+        commands = (f"gateway queue retry {what}", f"gateway why {what}")
     else:
         line = f"Nobody has accepted for {spell(seconds_between(row.at, a.now))}."
         commands = (f"gateway ack {what} --for PERSON", f"gateway why {what}")
@@ -303,12 +299,12 @@ def _stuck_message(row: MessageRow, a: Around) -> answers.StuckItem:
 
 def _stuck_link(status: LinkStatus, count: int, line: str) -> answers.StuckItem:
     wait = f" {count} page{' waits' if count == 1 else 's wait'} for it." if count else ""
-    order = f"gateway resume {status.link}" if status.state == "suspended" else f"gateway probe {status.link}"
+    verb = "carriers resume" if status.state == "suspended" else "probe"
     return answers.StuckItem(
         what=status.link,
         kind="link",
         message_class=None,
         since=maybe(status.oldest_at),
         says=line + wait,
-        commands=(order,),
+        commands=(f"gateway {verb} {status.link}",),
     )

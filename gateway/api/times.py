@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from gateway.model import Instant, seconds_between
+from gateway.model import Instant, rfc3339, seconds_between
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(s|m|h|d)?", re.ASCII)
@@ -19,16 +19,6 @@ _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def moment(at: Instant) -> datetime:
     """*at* in UTC."""
     return EPOCH + timedelta(microseconds=at)
-
-
-def rfc3339(at: Instant) -> str:
-    """``2026-11-21T02:15:09Z``; whole seconds, cut."""
-    return moment(at).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def rfc3339_ms(at: Instant) -> str:
-    """``2026-11-21T02:15:09.120Z``."""
-    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def maybe(at: Instant | None) -> str | None:

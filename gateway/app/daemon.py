@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.app.adapters import specs
-from gateway.app.files import control_socket, load, store_path
+from gateway.app.files import control_socket, load, spool_folder, store_path
 from gateway.errors import GatewayError, SettingsError, StoreRefused
 
 log = Logger()
@@ -40,7 +40,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
     from gateway.store.sqlite import open_store
 
     env = RealEnv(reactor)
-    begin_logging(sys.stderr, clock=env.clock)
+    lines = begin_logging(sys.stderr, clock=env.clock)
     ended: list[int] = []
     houses: list[House] = []
 
@@ -65,9 +65,11 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
             store,
             env,
             control=control_socket(settings, path),
+            spool=spool_folder(settings, path),
             limit_connections=max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_DESCRIPTORS),
         )
         houses.append(house)
+        lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
         announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from gateway.adapters.base import Client, Submission
 from gateway.app.adapters import specs
-from gateway.app.files import control_socket, load, store_path
+from gateway.app.files import control_socket, load, spool_folder, store_path
 from gateway.app.house import House
 from gateway.env import BASE32, Env
 from gateway.errors import GatewayError
@@ -100,6 +100,7 @@ class Demo:
                 store,
                 self._env,
                 control=control_socket(settings, self.path),
+                spool=spool_folder(settings, self.path),
                 limit_connections=200,
             )
             try:

@@ -44,3 +44,9 @@ def control_socket(settings: Settings, beside: Path) -> Path:
         return beside.parent / settings.site.control
     store = store_path(settings, beside)
     return store.with_name(store.name + ".sock")
+
+
+def spool_folder(settings: Settings, beside: Path) -> Path:
+    """Where ``gateway send`` keeps messages while no gateway runs: beside the store."""
+    store = store_path(settings, beside)
+    return store.with_name(store.name + ".spool")

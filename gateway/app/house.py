@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
+from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
+from gateway.api.spool import Spool
 from gateway.app.plan import explain
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
@@ -31,7 +33,7 @@ from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Store
 from gateway.watch import Watch
-from gateway.web import HttpServer
+from gateway.web import Answer, Handler, HttpServer, Request
 from gateway.web import Limits as WebLimits
 
 log = Logger()
@@ -75,6 +77,7 @@ class House:
         env: Env,
         *,
         control: Path | None,
+        spool: Path | None,
         limit_connections: int,
     ) -> None:
         self._settings = settings
@@ -105,7 +108,8 @@ class House:
         self.reception = _Reception(self.accept, self.receipt, store)
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
-        self.watch = Watch(store.records, self.metrics, self.bell, env)
+        self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
+        self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
         self._ready = False
@@ -122,6 +126,8 @@ class House:
         self.housekeeping.start()
         self.watch.start()
         await self._open_doors()
+        if self.spool is not None:
+            self.spool.start()
         self._ready = True
 
     async def stop(self) -> None:
@@ -130,6 +136,8 @@ class House:
         self.accept.draining = True
         for port in self._ports:
             await _settled(port.stopListening())
+        if self.spool is not None:
+            await self.spool.stop()
         limit = self._settings.drain_timeout
         for server in self._servers:
             await server.drain(min(limit, 5.0))
@@ -163,9 +171,10 @@ class House:
         for door in doors:
             server = HttpServer(
                 clock=self._env.clock,
-                handler=router,
+                handler=self._counted(router),
                 wall=self._env.wall,
                 make_id=lambda: f"r-{public_id(self._env)}",
+                problem=problem_response,
                 limits=WebLimits(
                     max_body=limits.body,
                     max_connections=min(limits.connections, self._limit_connections),
@@ -176,12 +185,27 @@ class House:
             self._ports.append(await self._env.net.listen(door, server))
             self._servers.append(server)
 
+    def _counted(self, handler: Handler) -> Handler:
+        """*handler*, with its answers counted by code."""
+
+        async def counted(request: Request) -> Answer:
+            answer = await handler(request)
+            self.metrics.http_requests.labels(str(answer.status)).inc()
+            return answer
+
+        return counted
+
     @property
     def addresses(self) -> tuple[Any, ...]:
         """Where the doors really are (a port 0 has become a number)."""
         return tuple(port.getHost() for port in self._ports)
 
     # -------------------------------------------------------------- links
+
+    def _modes(self) -> Iterator[tuple[LinkName, str, bool]]:
+        for lane in self.dispatch.lanes():
+            state = lane.state()
+            yield lane.name, state.mode, state.doing == "resting"
 
     def _settle_links(self, settings: Settings) -> None:
         """What accept and lanes need of each link."""
@@ -234,6 +258,7 @@ class House:
                 if name not in self._own:
                     dropped = await self._store.desk.drop_link(name, self._env.now())
                     log.warn("link removed: {link}", link=name, stopped=dropped)
+                    self.metrics.forget_link(name)
                     self.bell.ring("pursue")
             added = tuple(self._lane(name) for name in self._own if self._own[name] != before.get(name))
             if added:

@@ -120,6 +120,18 @@ class Files(Protocol):
         """Write beside, sync, rename over, sync the folder: afterwards the file is old or new, never torn."""
         ...
 
+    def names(self, folder: Path, suffix: str) -> tuple[str, ...]:
+        """Names that end in *suffix* and do not begin with a dot, sorted; none if there is no such folder."""
+        ...
+
+    def rename(self, path: Path, new: Path) -> None:
+        """Move within one folder."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Delete; it may be gone already."""
+        ...
+
 
 class Env(Protocol):
     """All seams in one value, handed to whoever needs one."""

@@ -661,6 +661,19 @@ class RealFiles:
         finally:
             os.close(folder)
 
+    def names(self, folder: Path, suffix: str) -> tuple[str, ...]:
+        try:
+            found = os.listdir(folder)
+        except FileNotFoundError:
+            return ()
+        return tuple(sorted(name for name in found if name.endswith(suffix) and not name.startswith(".")))
+
+    def rename(self, path: Path, new: Path) -> None:
+        path.rename(new)
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
 
 def log_writer(descriptor: int) -> Callable[[bytes], int]:
     """A function that writes what *descriptor* takes at once and returns how much that was; never blocks.

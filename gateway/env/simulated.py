@@ -419,6 +419,16 @@ class SimulatedFiles:
         self.free_space -= len(data) - len(self.contents.get(path, b""))
         self.contents[path] = data
 
+    def names(self, folder: Path, suffix: str) -> tuple[str, ...]:
+        found = (path.name for path in self.contents if path.parent == folder)
+        return tuple(sorted(name for name in found if name.endswith(suffix) and not name.startswith(".")))
+
+    def rename(self, path: Path, new: Path) -> None:
+        self.contents[new] = self.contents.pop(path)
+
+    def remove(self, path: Path) -> None:
+        self.free_space += len(self.contents.pop(path, b""))
+
 
 class _Worker(Worker[T]):
     """A thread on the clock: a batch is gathered, later takes effect, later still is told of.

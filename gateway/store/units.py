@@ -208,7 +208,7 @@ def settle(book: Book, row: Delivery, now: Instant) -> None:
         row.due = now
         book.save_delivery(row)
     kind = "quarantined" if policy == "quarantine" else "doubt_settled"
-    book.event(row.message, now, kind, row.key, {"by": policy})
+    book.event(row.message, now, kind, row.key, {"then": policy})
 
 
 # ---------------------------------------------------------------- pursuit

@@ -79,6 +79,7 @@ def settings(**changes: Any) -> Settings:
         plans={},
         people={
             "alice": Person(name="Alice Moreau", devices={"pager": "spok:5551212"}),
+            "carol": Person(name="Carol Diaz"),
             "bob": Person(name="Bob Ferrand", devices={"mobile": "sms:+33612345678"}),
         },
         groups={"heart-team": ("alice", "bob")},
@@ -279,9 +280,11 @@ class Desk:
 
     # Reception
 
-    def identify(self, credential: str) -> Client | None:
+    def identify(self, credential: str, address: str | None = None) -> Client | None:
         known = {"m-token": "monitoring", "w-token": "ward"}.get(credential)
-        return None if known is None else Client(name=known)
+        if known is None or (known == "ward" and address != "10.1.7.9"):
+            return None
+        return Client(name=known)
 
     async def submit(self, client: Client, submission: Submission) -> Accepted:
         if self.error is not None:

@@ -17,13 +17,13 @@ from twisted.internet.defer import Deferred
 sys.path.insert(0, str(Path(__file__).parent))
 from api_world import PHONE, T0, UID, WEB, ApiWorld, delivery, event, message
 
-from gateway import web
+from gateway import accept, route, web
 from gateway.api import answers, bodies
 from gateway.api.calls import Route, Who
 from gateway.api.openapi import as_text
 from gateway.api.problems import KINDS, as_table
 from gateway.api.routes import ROUTES
-from gateway.errors import Mistake, SettingsError
+from gateway.errors import Conflict, Mistake, SettingsError
 from gateway.lifecycle import State
 from gateway.model import MessageKey, later
 from gateway.outcome import Level
@@ -136,10 +136,11 @@ def test_whoami_says_what_the_settings_grant(world: ApiWorld) -> None:
 
 
 def test_targets_are_those_that_the_caller_may_page(world: ApiWorld) -> None:
-    """Search by name or by part of a name; nothing else can be seen."""
+    """Search by name or by part of a name; who may page a group may page its members, and sees no others."""
     _, found = world.call("GET", "/v1/targets")
     assert [(t["name"], t["kind"]) for t in found["targets"]] == [
         ("alice", "person"),
+        ("bob", "person"),
         ("heart-team", "group"),
         ("sms:*", "carrier"),
     ]
@@ -147,8 +148,8 @@ def test_targets_are_those_that_the_caller_may_page(world: ApiWorld) -> None:
         "targets": [{"name": "alice", "kind": "person", "says": "Alice Moreau"}],
         "more": False,
     }
-    assert world.call("GET", "/v1/targets?q=bob")[1]["targets"] == []
-    assert [t["name"] for t in world.call("GET", "/v1/targets?q=bob", uid=0)[1]["targets"]] == ["bob"]
+    assert world.call("GET", "/v1/targets?q=carol")[1]["targets"] == []
+    assert [t["name"] for t in world.call("GET", "/v1/targets?q=carol", uid=0)[1]["targets"]] == ["carol"]
 
 
 # ------------------------------------------------------------------ where a message stands
@@ -436,6 +437,34 @@ def test_operators_verbs_reach_the_record_under_their_name(world: ApiWorld) -> N
     assert world.call("POST", "/v1/messages/7K9T/decide", {}, uid=0)[1]["code"] == "field.missing"
 
 
+def test_what_the_record_cannot_do_any_more_is_a_conflict(world: ApiWorld) -> None:
+    """A text that was forgotten cannot be sent again; the record's own words say so."""
+
+    async def forgotten(*args: Any, **rest: Any) -> int:
+        raise Conflict("the text of this message is not kept any more")
+
+    world.shelf.retry = forgotten  # type: ignore[method-assign]
+    status, answer = world.call("POST", "/v1/messages/7KCP/retry", uid=0)
+    assert (status, answer["code"], answer["stored"]) == (409, "conflict", False)
+    assert answer["detail"] == "Not possible: the text of this message is not kept any more."
+
+
+def test_a_policy_that_settled_a_doubt_is_not_a_person(world: ApiWorld) -> None:
+    """`by` in a timeline always names somebody."""
+    told = (event(1, "stored"), event(2, "doubt_settled", 5, 10, then="resend"))
+    world.shelf.change(MessageKey(1), timeline=told)
+    entry = world.call("GET", "/v1/messages/7K3M/events")[1]["events"][1]
+    assert "by" not in entry
+    assert entry["says"] == "Spok (web) never confirmed for Alice Moreau's pager; a second copy goes out"
+
+
+def test_a_transcript_is_not_for_clients(world: ApiWorld) -> None:
+    """What was said on the wire stays with the operators."""
+    told = (event(1, "stored"), event(2, "attempt", 5, 10, outcome="refused", transcript="550 secret"))
+    world.shelf.change(MessageKey(1), timeline=told)
+    assert b"550 secret" not in world.send(world.request("GET", "/v1/messages/7K3M")).body
+
+
 # ------------------------------------------------------------------ running the gateway
 
 
@@ -503,8 +532,8 @@ def test_stuck_lists_what_needs_somebody_and_what_does_not(world: ApiWorld) -> N
     _, answer = world.call("GET", "/v1/stuck", uid=0)
     assert answer["says"] == "3 things need you"
     assert [(item["what"], item["commands"][0]) for item in answer["needs_you"]] == [
-        ("7K5M", "gateway retry 7K5M"),
-        ("7K9T", "gateway decide 7K9T --again"),
+        ("7K5M", "gateway queue retry 7K5M"),
+        ("7K9T", "gateway queue decide 7K9T --again"),
         ("spok.phone", "gateway probe spok.phone"),
     ]
     assert answer["needs_you"][1]["says"] == (
@@ -534,10 +563,9 @@ def test_why_tells_the_story_and_what_comes_next(world: ApiWorld) -> None:
         "Could not reach Spok (web) for Alice Moreau's pager: connection refused; nothing was sent.",
     ]
     assert answer["now"] == [
-        f"Spok (web) goes on at {clock(40)} for Alice Moreau's pager, try 3 (connection refused). "
+        f"A second copy for Alice Moreau's pager goes to Spok (web) at {clock(40)} (connection refused). "
         "Nobody has accepted.",
         f"Spok (web) is resting 40 s after 5 failures; next test at {clock(40)}.",
-        "Alice Moreau's pager may get it twice.",
         f"Next, at {clock(40)}: try again (try 3 by Spok (web)).",
     ]
 
@@ -610,7 +638,7 @@ def test_every_example_does_what_the_manual_says(route: Route, example: Any) -> 
 def test_every_problem_code_of_a_route_is_in_the_table() -> None:
     """A code that a caller may get is documented, and its page exists."""
     world = ApiWorld()
-    for code in {code for route in ROUTES for code in route.problems}:
+    for code in {code for call in ROUTES for code in call.problems}:
         status, kind = world.call("GET", f"/problems/{code}", token=None)
         assert (status, kind["code"], kind["status"]) == (200, code, KINDS[code].status)
     assert world.call("GET", "/problems/nonsense", token=None)[0] == 404
@@ -636,15 +664,16 @@ def test_the_problems_page_is_printed_from_the_table() -> None:
 def test_the_api_page_lists_every_route() -> None:
     """A call without documentation fails here."""
     page = (DOCS / "api.md").read_text()
-    for route in ROUTES:
-        assert f"| `{route.method}` | `{route.path}` | {route.says} | {route.who.value} |" in page
+    for call in ROUTES:
+        assert f"| `{call.method}` | `{call.path}` | {call.says} | {call.who.value} |" in page
 
 
-def test_every_code_of_the_http_server_is_documented() -> None:
-    """Errors below the API carry codes too; their meaning is in the same table."""
-    source = "".join(path.read_text() for path in Path(web.__file__).parent.glob("*.py"))
-    codes = set(re.findall(r'code="([a-z-]+)"', source))
-    assert "body-too-large" in codes
+def test_every_code_of_the_rooms_below_is_documented() -> None:
+    """The HTTP server, accept and route refuse too; what their codes mean is in the same table."""
+    rooms = [*Path(web.__file__).parent.glob("*.py"), Path(accept.__file__), Path(route.__file__)]
+    source = "".join(room.read_text() for room in rooms)
+    codes = set(re.findall(r'(?:code=|SubmissionError\(\s*\d+,\s*|return fault\()"([a-z._-]+)"', source))
+    assert {"body-too-large", "unknown-target", "queue-full", "address.pattern"} <= codes
     assert codes <= set(KINDS)
 
 

@@ -85,9 +85,7 @@ class Story:
 
     async def _start(self) -> None:
         settings = settings_of(self.text)
-        self.store = await open_store(
-            self.folder / "gateway.db", self.env, durability=settings.durability
-        )
+        self.store = await open_store(self.folder / "gateway.db", self.env, durability=settings.durability)
         self.house = House(
             settings,
             lambda generation: settings_of(self.text, generation),
@@ -95,6 +93,7 @@ class Story:
             self.store,
             self.env,
             control=None,
+            spool=None,
             limit_connections=100,
         )
         await self.house.start()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.env import Env
 from gateway.settings.types import Durability
+from gateway.store import base
 from gateway.store.sqlite.desk import DeskRoom
 from gateway.store.sqlite.evidence import EvidenceRoom
 from gateway.store.sqlite.housekeeping import Housekeeping
@@ -25,13 +26,13 @@ class SqliteStore:
     """One database file, opened by ``open_store``."""
 
     def __init__(self, writer: Writer, reader: ReadThread, opened: Opened) -> None:
-        self.intake = Intake(writer, reader)
-        self.work = Work(writer, reader)
-        self.evidence = EvidenceRoom(writer)
-        self.pursuit = PursuitRoom(writer, reader)
-        self.desk = DeskRoom(writer)
-        self.records = Records(reader)
-        self.housekeeping = Housekeeping(writer)
+        self.intake: base.Intake = Intake(writer, reader)
+        self.work: base.Work = Work(writer, reader)
+        self.evidence: base.EvidenceRoom = EvidenceRoom(writer)
+        self.pursuit: base.PursuitRoom = PursuitRoom(writer, reader)
+        self.desk: base.DeskRoom = DeskRoom(writer)
+        self.records: base.Records = Records(reader)
+        self.housekeeping: base.Housekeeping = Housekeeping(writer)
         self.boot: int = opened.boot
         self.durability: Literal["disk", "unsafe"] = opened.durability
         self.recovered: str | None = opened.recovered

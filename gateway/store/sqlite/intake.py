@@ -93,7 +93,8 @@ def accept(tx: Tx, news: list[NewMessage]) -> list[Stored | BaseException]:
         for leg in legs:
             deliveries += (tx.next_key, key, incident, tx.lane(leg.link).number, leg.message_class, leg.leg,
                            leg.last, leg.copies_before, leg.person, leg.device, leg.address, leg.due,
-                           leg.deadline, new.at, new.at, checksum(leg.link, leg.address, content))  # fmt: skip
+                           leg.deadline, new.at, new.at,
+                           checksum(leg.link, leg.address, content))  # fmt: skip
             tx.next_key += 1
         opened += len(legs)
         stored = Stored(

@@ -103,7 +103,7 @@ def _newest_first(db: Reader, client: str | None, maybe: str, before: MessageKey
 
 def _counts(db: Reader) -> tuple[LaneCount, ...]:
     rows = db.db.execute(
-        "SELECT link, state, c.class, n, opened_at FROM (SELECT lane, state, class, count(*) AS n,"
+        "SELECT link, c.state, c.class, n, opened_at FROM (SELECT lane, state, class, count(*) AS n,"
         " min(key) AS first FROM delivery WHERE state <= 3 GROUP BY lane, state, class) c"
         " JOIN lane USING (lane) JOIN delivery d ON d.key = c.first ORDER BY link, c.state, c.class"
     ).fetchall()

@@ -29,8 +29,8 @@ _MESSAGE = """key, public_id, client, recipients AS "to", content, class AS mess
     incident, ref, ref_held, accepted_by, accepted_at, ending"""
 _DELIVERY = """key, message, incident, (SELECT link FROM lane WHERE lane.lane = delivery.lane) AS link,
     class AS message_class, state, leg, last, copies_before, person, device, address, due, deadline, level,
-    tries, connects, doubts, dup_risk, possibly_sent, stop, fence, begun_at, correlation, policy, reason, code,
-    why, setback, opened_at, changed_at, checksum"""
+    tries, connects, doubts, dup_risk, possibly_sent, stop, fence, begun_at, correlation, policy, reason,
+    code, why, setback, opened_at, changed_at, checksum"""
 _INCIDENT = """key, client, dedup, message, class AS message_class, plan, due, begun_at, step_started,
     version, ending, ended_at, accepted_by, accepted_at"""
 _CHANGING = (
@@ -312,14 +312,17 @@ class Tx(Reader):
     def flush(self) -> None:
         """Write the events that were noted. The n of each is counted under its subject from 2 (from 1 for
         nobody's): 1 is implied by the message's row."""
-        flat: list[Any] = []
-        ahead: dict[int, int] = {}
-        for subject, at, kind, delivery, data in self._events:
-            ahead[subject] = place = ahead.get(subject, 0) + 1
-            flat += (subject, place, at, kind, delivery, data)
-        self._events.clear()
-        if flat:
+        noted = self._events
+        self._events = []
+        start = 0
+        for count in sizes(len(noted)):  # a statement sees the numbers that the one before it gave
+            flat: list[Any] = []
+            ahead: dict[int, int] = {}
+            for subject, at, kind, delivery, data in noted[start : start + count]:
+                ahead[subject] = place = ahead.get(subject, 0) + 1
+                flat += (subject, place, at, kind, delivery, data)
             write(self.db, _EVENTS, 6, flat, _EVENTS_TAIL)
+            start += count
 
     def save_receipt(self, row: Receipt) -> None:
         known = self.receipt(row.evidence)

@@ -106,7 +106,7 @@ _NEXT = "SELECT min(due), min(due) FILTER (WHERE class = 0) FROM (" + " UNION AL
 
 _BEGIN = "WITH j (k, name) AS (VALUES "
 _BEGIN_TAIL = (
-    ") UPDATE delivery SET state = 1, begun_at = ?, fence = ?, correlation = j.name FROM j"
+    ") UPDATE delivery SET state = 1, begun_at = ?, changed_at = ?, fence = ?, correlation = j.name FROM j"
     " WHERE key = j.k AND state = 0"
 )
 
@@ -147,7 +147,7 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
                     marks += (row.key, name)
                 pressing += sum(row.message_class.pressing for row in good)
                 ordinary = len(begun) - pressing
-                write(tx.db, _BEGIN, 2, marks, _BEGIN_TAIL, ask.now, ask.fence)
+                write(tx.db, _BEGIN, 2, marks, _BEGIN_TAIL, ask.now, ask.now, ask.fence)
             if len(good) == len(rows) and not broken:
                 break
         due, critical = tx.db.execute(_NEXT, (lane.number,)).fetchone()
