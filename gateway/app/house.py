@@ -77,8 +77,8 @@ class House:
         env: Env,
         *,
         control: Path | None,
-        spool: Path | None,
         limit_connections: int,
+        spool: Path | None = None,
     ) -> None:
         self._settings = settings
         self._reread = reread
