@@ -127,11 +127,12 @@ class Lane:
     # -------------------------------------------------------------- running
 
     async def recover(self, fence: int) -> None:
-        """Take over under *fence*: what an earlier run began and never concluded is in doubt."""
+        """Take over under *fence*: what an earlier run began and never concluded is in doubt. That was our
+        end and not the carrier's: the link is not rested for it."""
         self._fence = fence
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
-            await self.conclude(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+            await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
         """Begin to take; *mode* is what is on record for the link."""
@@ -396,6 +397,12 @@ class Lane:
         )
 
     async def conclude(self, begun: Begun, conclusion: Conclusion) -> None:
+        """Learn from an outcome how the link does, and put it on record."""
+        first = not (begun.tries or begun.connects or begun.doubts)
+        self._heed(conclusion.outcome, self._env.now(), first=first)
+        await self._record(begun, conclusion)
+
+    async def _record(self, begun: Begun, conclusion: Conclusion) -> None:
         """Decide what follows and put it on record; then tell whoever waits."""
         outcome = conclusion.outcome
         now = self._env.now()
@@ -404,7 +411,6 @@ class Lane:
         verdict = decide(outcome, begun, policy, now, self._env.random.random())
         if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
             verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
-        self._heed(outcome, now, first=not (begun.tries or begun.connects or begun.doubts))
         token = token_of(outcome)
         done = await self._work.conclude(
             Concluded(
