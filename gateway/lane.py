@@ -442,10 +442,8 @@ class Lane:
             case Taken():
                 self._last_taken = now
                 self._breaker.succeeded(now)
-                if self._spec.enquiry_waits and outcome.refs:
-                    times = [ref.enquire_at for ref in outcome.refs if ref.enquire_at is not None]
-                    known = [] if self._next_enquiry is None else [self._next_enquiry]
-                    self._next_enquiry = min([*times, *known], default=None)
+                for ref in outcome.refs if self._spec.enquiry_waits else ():
+                    self._enquire_at(ref.enquire_at)
             case _:
                 self._breaker.succeeded(now)
 
@@ -459,21 +457,40 @@ class Lane:
     # -------------------------------------------------------------- enquiries, for conversations
 
     async def enquire(self, session: Session) -> None:
-        """Ask the carrier about what it took, as far as that is due."""
-        if self._next_enquiry is None or not isinstance(session, Enquiring):
-            return
+        """Ask the carrier about what it took, as far as that is due; know when the next one is."""
         now = self._env.now()
-        if self._next_enquiry > now:
+        if self._next_enquiry is None or self._next_enquiry > now or not isinstance(session, Enquiring):
             return
-        due = await self._work.enquiries(self.name, now, ENQUIRIES_AT_ONCE)
-        for enquiry in due:
-            final = False
-            for evidence in await session.enquire(enquiry.ref):
-                final = final or evidence.final
-                await self._reception.report(self.name, evidence)
-            await self._work.enquired(enquiry, None if final else self._ask_again(enquiry))
-        wait = 0.0 if len(due) == ENQUIRIES_AT_ONCE else self._spec.enquiry_waits[0]
-        self._next_enquiry = later(self._env.now(), wait) if due else None
+        self._next_enquiry = None  # while this conversation asks, no other one does
+        waits = self._spec.enquiry_waits
+        next_ = [later(now, waits[0])]  # if this breaks
+        try:
+            # nothing was put off for longer than the last wait: what is not due yet says when to look again
+            coming = await self._work.enquiries(self.name, later(now, waits[-1]), ENQUIRIES_AT_ONCE)
+            due = [one for one in coming if one.ref.enquire_at is None or one.ref.enquire_at <= now]
+            again = [one.ref.enquire_at for one in coming[len(due) :]]
+            for enquiry in due:
+                again.append(await self._enquire(session, enquiry))
+            if len(due) == ENQUIRIES_AT_ONCE:
+                again.append(now)  # there may be more
+            next_ = [at for at in again if at is not None]
+        finally:
+            for at in next_:
+                self._enquire_at(at)
+
+    async def _enquire(self, session: Enquiring, enquiry: Enquiry) -> Instant | None:
+        """Ask once; when to ask again."""
+        final = False
+        for evidence in await session.enquire(enquiry.ref):
+            final = final or evidence.final
+            await self._reception.report(self.name, evidence)
+        again = None if final else self._ask_again(enquiry)
+        await self._work.enquired(enquiry, again)
+        return again
+
+    def _enquire_at(self, at: Instant | None) -> None:
+        known = (self._next_enquiry, at)
+        self._next_enquiry = min((one for one in known if one is not None), default=None)
 
     def _ask_again(self, enquiry: Enquiry) -> Instant | None:
         waits = self._spec.enquiry_waits
@@ -537,31 +554,37 @@ class _Conversation:
         return min(self._session.slots - self.under_way, self._left())
 
     async def _converse(self) -> None:
+        """Talk, then say goodbye. Not ``finally``: a conversation that is thrown away cannot say anything."""
+        try:
+            await self._talk()
+        except Exception:
+            await self._session.close()
+            raise
+        await self._session.close()
+
+    async def _talk(self) -> None:
         lane, env = self._lane, self._env
         quiet_since = env.now()
-        try:
-            while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
-                rung = self._bell.wait(lane.name)
-                wait = LOOK_EVERY
-                await lane.enquire(self._session)
-                free = self._free()
-                if free > 0 and not self._lost:
-                    taking = await lane.take(free, self._session.slots, self._ordinary)
-                    for begun in taking.begun:
-                        self._run(begun)
-                    wait = lane.next_take(taking)
-                if self.under_way:
-                    quiet_since = env.now()
-                else:
-                    quiet = seconds_between(quiet_since, env.now())
-                    if quiet >= self._own.idle:
-                        break
-                    wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
-                await first_of(rung, env.sleep(wait))
-            while self.under_way or self._concluding:
-                await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
-        finally:
-            await self._session.close()
+        while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
+            rung = self._bell.wait(lane.name)
+            wait = LOOK_EVERY
+            await lane.enquire(self._session)
+            free = self._free()
+            if free > 0 and not self._lost:
+                taking = await lane.take(free, self._session.slots, self._ordinary)
+                for begun in taking.begun:
+                    self._run(begun)
+                wait = lane.next_take(taking)
+            if self.under_way:
+                quiet_since = env.now()
+            else:
+                quiet = seconds_between(quiet_since, env.now())
+                if quiet >= self._own.idle:
+                    break
+                wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
+            await first_of(rung, env.sleep(wait))
+        while self.under_way or self._concluding:
+            await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
 
     def _run(self, begun: Begun) -> None:
         """Start an attempt in a free slot; the slot is free again as soon as its end is being written."""
