@@ -320,8 +320,8 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         row[1] = state
         level = verdict.level or (Level.HANDED_OVER if state is State.TAKEN else Level.STORED)
         changes += (done.delivery, int(state), due, verdict.then if state is State.DOUBT else None,
-                    verdict.tries, verdict.connects, verdict.doubts, int(level), reason, done.code, done.why, done.ended,
-                    int(sent))  # fmt: skip
+                    verdict.tries, verdict.connects, verdict.doubts, int(level), reason, done.code, done.why,
+                    done.ended, int(sent))  # fmt: skip
         for ref in done.refs:
             refs += (ref.scope, ref.ref, done.delivery, ref.part, lane.number,
                      int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
