@@ -402,6 +402,12 @@ EVENTS = (
         "A pursuit is over; a warning unless it was confirmed.",
     ),
     Event(
+        "lane of {link} is taken away while it works",
+        "warn",
+        (),
+        "A reload changed or removed the link, and a page did not end within drain_timeout: it is in doubt.",
+    ),
+    Event(
         "lane {link} failed; looking again in {wait} s",
         "critical",
         (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,8 @@ class House:
         env: Env,
         *,
         control: Path | None,
-        spool: Path | None,
         limit_connections: int,
+        spool: Path | None = None,
     ) -> None:
         self._settings = settings
         self._reread = reread
@@ -121,6 +121,8 @@ class House:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
         self._settle_links(self._settings)
         modes = await self._store.records.link_modes()
+        open_on = {one.link for one in await self._store.records.counts()}
+        await self._leave(sorted(open_on - set(self._own)))
         await self.dispatch.start(tuple(self._lane(name) for name in self._own), modes)
         self.pursue.start()
         self.housekeeping.start()
@@ -151,6 +153,14 @@ class House:
         except Exception:  # what was begun and did not end in time is in doubt at the next start
             log.failure("not everything that was begun ended within {limit} s", limit=limit)
         await self._store.close()
+
+    async def _leave(self, names: Iterable[LinkName]) -> None:
+        """Links that are not in the settings any more: nothing of them stays open."""
+        for name in names:
+            stopped = await self.dispatch.leave((name,))
+            log.warn("link removed: {link}", link=name, stopped=stopped)
+            self.metrics.forget_link(name)
+            self.bell.ring("pursue")
 
     async def _open_doors(self) -> None:
         api = Api(
@@ -254,12 +264,8 @@ class House:
             self._settings = fresh
             self._settle_links(fresh)
             for name in [name for name in before if self._own.get(name) != before[name]]:
-                await self.dispatch.remove(name)
-                if name not in self._own:
-                    dropped = await self._store.desk.drop_link(name, self._env.now())
-                    log.warn("link removed: {link}", link=name, stopped=dropped)
-                    self.metrics.forget_link(name)
-                    self.bell.ring("pursue")
+                await self.dispatch.remove(name, fresh.drain_timeout)
+            await self._leave(name for name in before if name not in self._own)
             added = tuple(self._lane(name) for name in self._own if self._own[name] != before.get(name))
             if added:
                 await self.dispatch.add(added, await self._store.records.link_modes())

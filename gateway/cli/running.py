@@ -130,7 +130,8 @@ def _show(
     screen.say(
         f" {path}: no mistakes, {count(len(warnings), 'warning')}; "
         f"{count(len(settings.people), 'person', 'people')}, {count(len(settings.groups), 'group')}, "
-        f"{count(len(settings.link_names()), 'way out', 'ways out')}, {count(len(settings.clients), 'sender')}"
+        f"{count(len(settings.link_names()), 'way out', 'ways out')}, "
+        f"{count(len(settings.clients), 'sender')}"
     )
 
 

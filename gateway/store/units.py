@@ -179,6 +179,8 @@ def attempt_data(done: Concluded) -> dict[str, Any]:
         "why": done.why,
         "began": done.began,
     }
+    if done.verdict.level is not None:
+        data["level"] = done.verdict.level.token
     if done.warning is not None:
         data["warning"] = done.warning
     if done.transcript is not None:

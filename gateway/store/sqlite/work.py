@@ -319,12 +319,12 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
             tx.open -= 1
         row[1] = state
         level = verdict.level or (Level.HANDED_OVER if state is State.TAKEN else Level.STORED)
-        changes += (done.delivery, state, due, verdict.then if state is State.DOUBT else None, verdict.tries,
-                    verdict.connects, verdict.doubts, level, reason, done.code, done.why, done.ended,
-                    sent)  # fmt: skip
+        changes += (done.delivery, int(state), due, verdict.then if state is State.DOUBT else None,
+                    verdict.tries, verdict.connects, verdict.doubts, int(level), reason, done.code, done.why, done.ended,
+                    int(sent))  # fmt: skip
         for ref in done.refs:
             refs += (ref.scope, ref.ref, done.delivery, ref.part, lane.number,
-                     max(level, Level.HANDED_OVER), ref.enquire_at, done.ended)  # fmt: skip
+                     int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
         if row[3] is not None:
             stirred.append((row[3], done.ended))
         if tx.pending:
@@ -369,7 +369,7 @@ def lapse(tx: Tx, now: Instant, summary: int | None) -> tuple[Lapsed, int | None
     flat: list[Any] = []
     for row in late:
         moved(row, Happening.DEADLINE, now)
-        flat += (row.key, row.state, row.possibly_sent)
+        flat += (row.key, int(row.state), int(row.possibly_sent))
         if not many:
             tx.event(row.message, now, "expired", row.key)
     write(tx.db, _EXPIRE, 3, flat, _EXPIRE_TAIL, now)

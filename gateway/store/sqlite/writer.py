@@ -24,8 +24,8 @@ from gateway.store.sqlite.tx import Tx
 R = TypeVar("R")
 
 BALLAST = 1 << 20  # bytes: room for the results of what is under way when the disk is full
-TIDY_AT = 4 << 20  # bytes of write-ahead log worth a checkpoint when nobody waits
-TIDY_ANYWAY = 64 << 20  # … and when somebody does: a log is read back at the next start
+TIDY_AT = 4_000  # units since the last checkpoint that are worth one when nobody waits: some 5 MiB of log
+TIDY_ANYWAY = 50_000  # … and when somebody does: the log is read back at the next start, some 60 MiB
 
 BROKEN = frozenset({5, 6, 7, 8, 10, 11, 14, 15, 22, 26})
 """SQLite's primary codes after which nothing may be promised: BUSY, LOCKED (another writer), NOMEM, READONLY,
@@ -77,8 +77,8 @@ class Writer:
         self._tx: Tx | None = None
         self._opened: Opened | None = None
         self._ballast = Ballast(path.with_name(path.name + ".ballast"), env, durability.min_free)
-        self._wal = path.with_name(path.name + "-wal")
         self._tidying = False
+        self._untidy = 0
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
     # ------------------------------------------------------------ the reactor's side
@@ -129,8 +129,9 @@ class Writer:
                 unit.told.callback(result)
         if self._opened is None or self._tidying or self.broken is not None:
             return
-        if self._wal_size() > (TIDY_AT if self._worker.waiting == 0 else TIDY_ANYWAY):
-            self._tidying = True
+        self._untidy += len(units)
+        if self._untidy > (TIDY_AT if self._worker.waiting == 0 else TIDY_ANYWAY):
+            self._tidying, self._untidy = True, 0
             self.put(TIDY, self._tidy, first=False).addErrback(lambda _: None)
 
     # ------------------------------------------------------------ the thread's side
@@ -220,12 +221,6 @@ class Writer:
     def _close(self) -> None:
         assert self._opened is not None
         close_database(self.env, self._opened)
-
-    def _wal_size(self) -> int:
-        try:
-            return os.stat(self._wal).st_size
-        except OSError:
-            return 0
 
 
 class Ballast:
