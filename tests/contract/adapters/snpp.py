@@ -55,6 +55,8 @@ class SnppFarEnd(LineFarEnd):
             case "QUIT":
                 self.say("QUIT", b"221 Goodbye\r\n")
                 self.transport.loseConnection()
+            case "MSTA":
+                self.say("MSTA", b"870 00002 261121174512+0 Read\r\n")
             case "LOGI" | "LEVE" | "CALL" | "EXPT" | "RTYP" | "MCRE":
                 self.say(verb, b"250 OK\r\n")
             case _:
