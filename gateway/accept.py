@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -392,7 +393,7 @@ def _class_of(submission: Submission, grants: ClientSettings) -> MessageClass:
     wanted = submission.message_class
     if wanted is None:
         normal = MessageClass.NORMAL
-        return normal if normal in grants.classes else max(grants.classes)
+        return normal if normal in grants.classes else grants.classes[-1]
     if wanted not in grants.classes:
         allowed = ", ".join(one.token for one in grants.classes)
         raise SubmissionError(
@@ -480,13 +481,18 @@ def _name_of(settings: Settings, recipient: Recipient) -> str:
 
 
 def _may_come_from(client: ClientSettings, address: str | None) -> bool:
+    """Whether *address* is in one of the client's networks; an IPv4 address on a dual-stack door counts."""
     if not client.networks or address is None:
         return True
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in ip_network(network, strict=False) for network in client.networks)
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in _network(network) for network in client.networks)
+
+
+@lru_cache(maxsize=256)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text, strict=False)
 
 
 def _faulty(status: int, fault: Fault) -> SubmissionError:

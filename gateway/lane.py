@@ -127,11 +127,12 @@ class Lane:
     # -------------------------------------------------------------- running
 
     async def recover(self, fence: int) -> None:
-        """Take over under *fence*: what an earlier run began and never concluded is in doubt."""
+        """Take over under *fence*: what an earlier run began and never concluded is in doubt. That was our
+        end and not the carrier's: the link is not rested for it."""
         self._fence = fence
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
-            await self.conclude(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+            await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
         """Begin to take; *mode* is what is on record for the link."""
@@ -166,7 +167,7 @@ class Lane:
     @property
     def resting(self) -> bool:
         """Whether other links should be tried first."""
-        return self._mode != "open" or self._breaker.resting(self._env.now())
+        return self._mode != "open" or self._breaker.rests_until is not None
 
     def state(self) -> LaneState:
         """How it stands now."""
@@ -211,15 +212,18 @@ class Lane:
 
     async def _look(self) -> float:
         """Open one more conversation if it is wanted; seconds until the next look."""
-        if self._mode != "open" or self._stopping:
+        if self._stopping:
             return LOOK_EVERY
+        if self._mode != "open":
+            return await self._pass_on()
         if any(one.idle for one in self._conversations):
             return LOOK_EVERY  # it takes what is due by itself
         if len(self._conversations) + self._opening >= self._own.sessions:
             return LOOK_EVERY
         now = self._env.now()
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
-        due = [at for at in (taking.next_due, self._next_enquiry) if at is not None]
+        rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
+        due = [at for at in (taking.next_due, self._next_enquiry, rested) if at is not None]
         if not due:
             return LOOK_EVERY
         self._next_critical = taking.next_critical
@@ -228,6 +232,21 @@ class Lane:
             return min(LOOK_EVERY, seconds_between(now, start))
         await self._open()
         return 0.0
+
+    async def _pass_on(self) -> float:
+        """The link is switched off: those who wait learn of it, so that their next legs open."""
+        now = self._env.now()
+        taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        if taking.next_due is None:
+            return LOOK_EVERY
+        if taking.next_due <= now:
+            by = f" by {self._by}" if self._by else ""
+            what = "switched off" if self._mode == "suspended" else "being emptied"
+            told = await self._tell_of_a_miss(
+                NotSent(code=self._mode, why=f"this way out is {what}{by}"), now
+            )
+            return 0.0 if told == TOLD_OF_A_MISS else 1.0
+        return min(LOOK_EVERY, seconds_between(now, taking.next_due))
 
     def _may_open_at(self, now: Instant) -> Instant:
         """When the link may be opened: paused, backing off or resting, but critical tries one a second."""
@@ -257,6 +276,7 @@ class Lane:
             await self._missed(session, began)
             return
         self._failed_opens = 0
+        self._breaker.probed()
         conversation = _Conversation(self, session, self._own, self._bell, self._env)
         self._conversations.append(conversation)
         conversation.start()
@@ -265,18 +285,7 @@ class Lane:
         now = self._env.now()
         self._failed_opens += 1
         self._note_failure(now, failure.why, unanswered=False)
-        told = await self._work.missed(
-            Missed(
-                lane=self.name,
-                fence=self._fence,
-                began=began,
-                ended=now,
-                code=failure.code,
-                why=failure.why,
-                waits=connect_waits(self._settings().classes, self._env.random.random()),
-                limit=TOLD_OF_A_MISS,
-            )
-        )
+        told = await self._tell_of_a_miss(failure, began)
         self._metrics.attempts.labels(self.name, "not_sent").inc()
         log.warn(
             "link could not be opened: {link}: {why}",
@@ -285,7 +294,23 @@ class Lane:
             code=failure.code,
             waiting=told,
         )
+
+    async def _tell_of_a_miss(self, failure: NotSent, began: Instant) -> int:
+        """Those who wait for this link wait longer, and their incidents look for another way; how many."""
+        told = await self._work.missed(
+            Missed(
+                lane=self.name,
+                fence=self._fence,
+                began=began,
+                ended=self._env.now(),
+                code=failure.code,
+                why=failure.why,
+                waits=connect_waits(self._settings().classes, self._env.random.random()),
+                limit=TOLD_OF_A_MISS,
+            )
+        )
         self._bell.ring("pursue")
+        return told
 
     def _note_failure(self, now: Instant, why: str, *, unanswered: bool) -> None:
         self._last_failure = (now, why)
@@ -372,6 +397,12 @@ class Lane:
         )
 
     async def conclude(self, begun: Begun, conclusion: Conclusion) -> None:
+        """Learn from an outcome how the link does, and put it on record."""
+        first = not (begun.tries or begun.connects or begun.doubts)
+        self._heed(conclusion.outcome, self._env.now(), first=first)
+        await self._record(begun, conclusion)
+
+    async def _record(self, begun: Begun, conclusion: Conclusion) -> None:
         """Decide what follows and put it on record; then tell whoever waits."""
         outcome = conclusion.outcome
         now = self._env.now()
@@ -380,7 +411,6 @@ class Lane:
         verdict = decide(outcome, begun, policy, now, self._env.random.random())
         if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
             verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
-        self._heed(outcome, now, first=not (begun.tries or begun.connects or begun.doubts))
         token = token_of(outcome)
         done = await self._work.conclude(
             Concluded(
@@ -400,6 +430,8 @@ class Lane:
         )
         self._env.failpoint("T3")
         self._metrics.attempts.labels(self.name, token).inc()
+        if isinstance(outcome, InDoubt):
+            self._metrics.doubts.labels(self.name).inc()
         if not done:
             log.warn(
                 "conclusion came too late: {delivery} on {link}", delivery=begun.delivery, link=self.name
@@ -440,10 +472,8 @@ class Lane:
             case Taken():
                 self._last_taken = now
                 self._breaker.succeeded(now)
-                if self._spec.enquiry_waits and outcome.refs:
-                    times = [ref.enquire_at for ref in outcome.refs if ref.enquire_at is not None]
-                    known = [] if self._next_enquiry is None else [self._next_enquiry]
-                    self._next_enquiry = min([*times, *known], default=None)
+                for ref in outcome.refs if self._spec.enquiry_waits else ():
+                    self._enquire_at(ref.enquire_at)
             case _:
                 self._breaker.succeeded(now)
 
@@ -457,21 +487,40 @@ class Lane:
     # -------------------------------------------------------------- enquiries, for conversations
 
     async def enquire(self, session: Session) -> None:
-        """Ask the carrier about what it took, as far as that is due."""
-        if self._next_enquiry is None or not isinstance(session, Enquiring):
-            return
+        """Ask the carrier about what it took, as far as that is due; know when the next one is."""
         now = self._env.now()
-        if self._next_enquiry > now:
+        if self._next_enquiry is None or self._next_enquiry > now or not isinstance(session, Enquiring):
             return
-        due = await self._work.enquiries(self.name, now, ENQUIRIES_AT_ONCE)
-        for enquiry in due:
-            final = False
-            for evidence in await session.enquire(enquiry.ref):
-                final = final or evidence.final
-                await self._reception.report(self.name, evidence)
-            await self._work.enquired(enquiry, None if final else self._ask_again(enquiry))
-        wait = 0.0 if len(due) == ENQUIRIES_AT_ONCE else self._spec.enquiry_waits[0]
-        self._next_enquiry = later(self._env.now(), wait) if due else None
+        self._next_enquiry = None  # while this conversation asks, no other one does
+        waits = self._spec.enquiry_waits
+        next_ = [later(now, waits[0])]  # if this breaks
+        try:
+            # nothing was put off for longer than the last wait: what is not due yet says when to look again
+            coming = await self._work.enquiries(self.name, later(now, waits[-1]), ENQUIRIES_AT_ONCE)
+            due = [one for one in coming if one.ref.enquire_at is None or one.ref.enquire_at <= now]
+            again = [one.ref.enquire_at for one in coming[len(due) :]]
+            for enquiry in due:
+                again.append(await self._enquire(session, enquiry))
+            if len(due) == ENQUIRIES_AT_ONCE:
+                again.append(now)  # there may be more
+            next_ = [at for at in again if at is not None]
+        finally:
+            for at in next_:
+                self._enquire_at(at)
+
+    async def _enquire(self, session: Enquiring, enquiry: Enquiry) -> Instant | None:
+        """Ask once; when to ask again."""
+        final = False
+        for evidence in await session.enquire(enquiry.ref):
+            final = final or evidence.final
+            await self._reception.report(self.name, evidence)
+        again = None if final else self._ask_again(enquiry)
+        await self._work.enquired(enquiry, again)
+        return again
+
+    def _enquire_at(self, at: Instant | None) -> None:
+        known = (self._next_enquiry, at)
+        self._next_enquiry = min((one for one in known if one is not None), default=None)
 
     def _ask_again(self, enquiry: Enquiry) -> Instant | None:
         waits = self._spec.enquiry_waits
@@ -535,31 +584,39 @@ class _Conversation:
         return min(self._session.slots - self.under_way, self._left())
 
     async def _converse(self) -> None:
+        """Talk, then say goodbye. Not ``finally``: a conversation that is thrown away cannot say anything."""
+        try:
+            await self._talk()
+        except Exception:
+            self._lost = True
+            await self._session.close()
+            raise
+        self._lost = True  # from here on it takes nothing: what comes due wants another conversation
+        await self._session.close()
+
+    async def _talk(self) -> None:
         lane, env = self._lane, self._env
         quiet_since = env.now()
-        try:
-            while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
-                rung = self._bell.wait(lane.name)
-                wait = LOOK_EVERY
-                await lane.enquire(self._session)
-                free = self._free()
-                if free > 0 and not self._lost:
-                    taking = await lane.take(free, self._session.slots, self._ordinary)
-                    for begun in taking.begun:
-                        self._run(begun)
-                    wait = lane.next_take(taking)
-                if self.under_way:
-                    quiet_since = env.now()
-                else:
-                    quiet = seconds_between(quiet_since, env.now())
-                    if quiet >= self._own.idle:
-                        break
-                    wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
-                await first_of(rung, env.sleep(wait))
-            while self.under_way or self._concluding:
-                await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
-        finally:
-            await self._session.close()
+        while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
+            rung = self._bell.wait(lane.name)
+            wait = LOOK_EVERY
+            await lane.enquire(self._session)
+            free = self._free()
+            if free > 0 and not self._lost:
+                taking = await lane.take(free, self._session.slots, self._ordinary)
+                for begun in taking.begun:
+                    self._run(begun)
+                wait = lane.next_take(taking)
+            if self.under_way:
+                quiet_since = env.now()
+            else:
+                quiet = seconds_between(quiet_since, env.now())
+                if quiet >= self._own.idle:
+                    break
+                wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
+            await first_of(rung, env.sleep(wait))
+        while self.under_way or self._concluding:
+            await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
 
     def _run(self, begun: Begun) -> None:
         """Start an attempt in a free slot; the slot is free again as soon as its end is being written."""

@@ -10,9 +10,12 @@ from twisted.internet.defer import Deferred
 async def first_of(*waits: Deferred[Any]) -> int:
     """The index of the Deferred that fires first, with or without success; the others are cancelled."""
     won: Deferred[int] = Deferred()
+    over = False
 
     def settle(result: object, index: int) -> None:
-        if not won.called:
+        nonlocal over
+        if not over:
+            over = True
             won.callback(index)
 
     for index, wait in enumerate(waits):
@@ -20,6 +23,7 @@ async def first_of(*waits: Deferred[Any]) -> int:
     try:
         return await won
     finally:
+        over = True  # whoever waited may be gone: then nobody is to be told of what is cancelled now
         for wait in waits:
             if not wait.called:
                 wait.cancel()

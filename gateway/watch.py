@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -9,7 +11,7 @@ from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
 from gateway.lifecycle import State
-from gateway.model import seconds_between
+from gateway.model import LinkName, seconds_between
 from gateway.observe import Metrics
 from gateway.store.base import LaneCount, Records
 from gateway.waiting import first_of
@@ -20,10 +22,21 @@ EVERY = 5.0  # seconds between looks; each is one grouped read of an index on th
 
 
 class Watch:
-    """Samples the store and the reactor; ``counts`` is what it saw last."""
+    """Samples the store, the links and the reactor; ``counts`` is what it saw last.
 
-    def __init__(self, records: Records, metrics: Metrics, bell: Bell, env: Env) -> None:
+    *links* tells each link's name, mode and whether it rests.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        links: Callable[[], Iterable[tuple[LinkName, str, bool]]],
+        metrics: Metrics,
+        bell: Bell,
+        env: Env,
+    ) -> None:
         self._records = records
+        self._links = links
         self._metrics = metrics
         self._bell = bell
         self._env = env
@@ -60,6 +73,8 @@ class Watch:
     async def look(self) -> None:
         """Read the counts once and show them."""
         self.counts = await self._records.counts()
+        for name, mode, resting in self._links():
+            self._metrics.link(name, mode=mode, resting=resting)
         now = self._env.now()
         waiting = [one for one in self.counts if one.state is State.WAITING]
         self._metrics.waiting(

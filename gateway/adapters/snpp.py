@@ -9,7 +9,7 @@ from msgspec import Meta
 from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
-from gateway.env import Address, Env, Tls
+from gateway.env import Env, Tls, address_of
 from gateway.model import Instant, LinkName, MessageClass, Page, later
 from gateway.outcome import (
     About,
@@ -116,7 +116,7 @@ class SnppLink:
     def _conversation(self) -> Conversation:
         own = self._own
         tls = Tls(name=own.tls_name, ca_file=own.ca_file) if own.tls == "required" else None
-        address = Address(host=own.at.host, port=own.at.port, tls=tls)
+        address = address_of(own.at, tls)
         login = None
         if own.login is not None:
             password = None if own.password is None else m.SnppSecret(own.password.value)

@@ -6,7 +6,7 @@ without one.
 
 from gateway.app.adapters import specs
 from gateway.app.daemon import run
-from gateway.app.files import control_socket, load, store_path
+from gateway.app.files import control_socket, load, spool_folder, store_path
 from gateway.app.plan import explain
 
-__all__ = ["control_socket", "explain", "load", "run", "specs", "store_path"]
+__all__ = ["control_socket", "explain", "load", "run", "specs", "spool_folder", "store_path"]

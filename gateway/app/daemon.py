@@ -11,9 +11,10 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gateway.app.adapters import specs
-from gateway.app.files import control_socket, load, store_path
+from gateway.app.files import control_socket, load, spool_folder, store_path
 from gateway.errors import GatewayError, SettingsError, StoreRefused
 
 log = Logger()
@@ -38,8 +39,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
     from gateway.observe import begin_logging
     from gateway.store.sqlite import open_store
 
-    begin_logging(sys.stderr)
     env = RealEnv(reactor)
+    lines = begin_logging(sys.stderr, clock=env.clock)
     ended: list[int] = []
     houses: list[House] = []
 
@@ -49,10 +50,14 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
             if reactor.running:
                 reactor.stop()
 
+    def disk_failed(why: str) -> None:
+        log.critical("store failed: {why}", why=why)
+        end(EXIT_STORE)
+
     async def begin() -> None:
         database = store_path(settings, path)
         store = await open_store(database, env, durability=settings.durability)
-        store.failed.addCallback(lambda why: (log.critical("store failed: {why}", why=why), end(EXIT_STORE)))
+        store.failed.addCallback(disk_failed)
         house = House(
             settings,
             lambda generation: load(path, generation),
@@ -60,14 +65,16 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
             store,
             env,
             control=control_socket(settings, path),
+            spool=spool_folder(settings, path),
             limit_connections=max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_DESCRIPTORS),
         )
         houses.append(house)
+        lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
         announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
 
-    def failed(failure: object) -> None:
-        error = getattr(failure, "value", failure)
+    def failed(failure: Failure) -> None:
+        error = failure.value
         if isinstance(error, StoreRefused):
             code = error.exit_code
         elif isinstance(error, OSError) or type(error).__name__ == "CannotListenError":

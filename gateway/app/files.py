@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from pathlib import Path
 
 from gateway.app.adapters import specs
@@ -12,7 +14,20 @@ from gateway.settings.types import Settings
 
 def load(path: Path, generation: int = 1) -> Settings:
     """The settings in *path*; raises SettingsError with every mistake."""
-    return load_file(path, specs(), generation=generation)
+    return load_file(
+        path,
+        specs(),
+        read=Path.read_bytes,
+        environ=os.environ,
+        glob=_matching,
+        mode=lambda file: file.stat().st_mode,
+        generation=generation,
+    )
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The files that match an include's pattern, in the order of their names."""
+    return [Path(name) for name in sorted(glob.glob(str(pattern)))]
 
 
 def store_path(settings: Settings, beside: Path) -> Path:
@@ -29,3 +44,9 @@ def control_socket(settings: Settings, beside: Path) -> Path:
         return beside.parent / settings.site.control
     store = store_path(settings, beside)
     return store.with_name(store.name + ".sock")
+
+
+def spool_folder(settings: Settings, beside: Path) -> Path:
+    """Where ``gateway send`` keeps messages while no gateway runs: beside the store."""
+    store = store_path(settings, beside)
+    return store.with_name(store.name + ".spool")

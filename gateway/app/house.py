@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from gateway import __version__
 from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
-from gateway.api import Api, make_router
-from gateway.api.ports import Health, LastFailure, LinkStatus, PlannedLeg, Resting
+from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
+from gateway.api.problems import problem_response
+from gateway.api.routes import make_router
+from gateway.api.spool import Spool
 from gateway.app.plan import explain
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
-from gateway.env import Env, public_id
+from gateway.env import Env, Port, public_id
 from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
@@ -32,7 +35,7 @@ from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Store
 from gateway.watch import Watch
-from gateway.web import HttpServer
+from gateway.web import Answer, Handler, HttpServer, Request
 from gateway.web import Limits as WebLimits
 
 log = Logger()
@@ -77,6 +80,7 @@ class House:
         *,
         control: Path | None,
         limit_connections: int,
+        spool: Path | None = None,
     ) -> None:
         self._settings = settings
         self._reread = reread
@@ -85,6 +89,7 @@ class House:
         self._env = env
         self._control = control
         self._limit_connections = limit_connections
+        self.records = store.records
         self.metrics = Metrics(__version__)
         self.bell = Bell()
         self._started_at = env.now()
@@ -105,9 +110,10 @@ class House:
         self.reception = _Reception(self.accept, self.receipt, store)
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
-        self.watch = Watch(store.records, self.metrics, self.bell, env)
+        self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
+        self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Port] = []
         self._ready = False
         self._reloading = False
 
@@ -117,11 +123,15 @@ class House:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
         self._settle_links(self._settings)
         modes = await self._store.records.link_modes()
+        open_on = {one.link for one in await self._store.records.counts()}
+        await self._leave(sorted(open_on - set(self._own)))
         await self.dispatch.start(tuple(self._lane(name) for name in self._own), modes)
         self.pursue.start()
         self.housekeeping.start()
         self.watch.start()
         await self._open_doors()
+        if self.spool is not None:
+            self.spool.start()
         self._ready = True
 
     async def stop(self) -> None:
@@ -130,6 +140,8 @@ class House:
         self.accept.draining = True
         for port in self._ports:
             await _settled(port.stopListening())
+        if self.spool is not None:
+            await self.spool.stop()
         limit = self._settings.drain_timeout
         for server in self._servers:
             await server.drain(min(limit, 5.0))
@@ -143,6 +155,14 @@ class House:
         except Exception:  # what was begun and did not end in time is in doubt at the next start
             log.failure("not everything that was begun ended within {limit} s", limit=limit)
         await self._store.close()
+
+    async def _leave(self, names: Iterable[LinkName]) -> None:
+        """Links that are not in the settings any more: nothing of them stays open."""
+        for name in names:
+            stopped = await self.dispatch.leave((name,))
+            log.warn("link removed: {link}", link=name, stopped=stopped)
+            self.metrics.forget_link(name)
+            self.bell.ring("pursue")
 
     async def _open_doors(self) -> None:
         api = Api(
@@ -163,9 +183,10 @@ class House:
         for door in doors:
             server = HttpServer(
                 clock=self._env.clock,
-                handler=router,
+                handler=self._counted(router),
                 wall=self._env.wall,
                 make_id=lambda: f"r-{public_id(self._env)}",
+                problem=problem_response,
                 limits=WebLimits(
                     max_body=limits.body,
                     max_connections=min(limits.connections, self._limit_connections),
@@ -176,12 +197,27 @@ class House:
             self._ports.append(await self._env.net.listen(door, server))
             self._servers.append(server)
 
+    def _counted(self, handler: Handler) -> Handler:
+        """*handler*, with its answers counted by code."""
+
+        async def counted(request: Request) -> Answer:
+            answer = await handler(request)
+            self.metrics.http_requests.labels(str(answer.status)).inc()
+            return answer
+
+        return counted
+
     @property
     def addresses(self) -> tuple[Any, ...]:
         """Where the doors really are (a port 0 has become a number)."""
         return tuple(port.getHost() for port in self._ports)
 
     # -------------------------------------------------------------- links
+
+    def _modes(self) -> Iterator[tuple[LinkName, str, bool]]:
+        for lane in self.dispatch.lanes():
+            state = lane.state()
+            yield lane.name, state.mode, state.doing == "resting"
 
     def _settle_links(self, settings: Settings) -> None:
         """What accept and lanes need of each link."""
@@ -226,18 +262,20 @@ class House:
         self._reloading = True
         try:
             fresh = self._reread(self._settings.generation + 1)
+            fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
+            await self._store.desk.settings_changed(fresh.generation, _digest(fresh), now=self._env.now())
+            self._env.failpoint("T6")
             before = self._own
             self._settings = fresh
             self._settle_links(fresh)
             for name in [name for name in before if self._own.get(name) != before[name]]:
-                await self.dispatch.remove(name)
-                if name not in self._own:
-                    dropped = await self._store.desk.drop_link(name, self._env.now())
-                    log.warn("link removed: {link}", link=name, stopped=dropped)
-                    self.bell.ring("pursue")
+                await self.dispatch.remove(name, fresh.drain_timeout)
+            await self._leave(name for name in before if name not in self._own)
             added = tuple(self._lane(name) for name in self._own if self._own[name] != before.get(name))
             if added:
                 await self.dispatch.add(added, await self._store.records.link_modes())
+            for warning in fresh.warnings:
+                log.warn("settings: {warning}", warning=warning)
             log.info("settings reloaded: generation {generation}", generation=fresh.generation)
             return fresh.generation
         except SettingsError as error:
@@ -341,6 +379,29 @@ class House:
         if lane is None:
             return Findings(reached=False, says=f"{link} is not running")
         return await lane.probe()
+
+
+def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
+    """What a reload cannot change, as warnings."""
+    fixed = {
+        "site.store": (old.site.store, new.site.store),
+        "site.control": (old.site.control, new.site.control),
+        "listen": (old.listen, new.listen),
+        "durability": (old.durability, new.durability),
+        "limits.body": (old.limits.body, new.limits.body),
+        "limits.request_time": (old.limits.request_time, new.limits.request_time),
+        "limits.connections": (old.limits.connections, new.limits.connections),
+        "limits.connections_per_address": (
+            old.limits.connections_per_address,
+            new.limits.connections_per_address,
+        ),
+    }
+    return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
+
+
+def _digest(settings: Settings) -> str:
+    """What tells one set of settings from another; its secrets cannot be read back from it."""
+    return blake2b(repr(settings).encode(), digest_size=8).hexdigest()  # repr hides secrets
 
 
 async def _settled(result: object) -> None:

@@ -22,11 +22,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any, TypeVar, cast
 
 import msgspec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
@@ -34,7 +34,6 @@ from twisted.internet.error import CannotListenError, ConnectError, DNSLookupErr
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
-    IListeningPort,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -47,7 +46,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Tls, Worker
+from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Tls, Worker
 from gateway.model import SECOND, Instant
 
 T = TypeVar("T")
@@ -127,9 +126,9 @@ class RealEnv:
         self._wakes = _Wakes(reactor)
         self._failpoint = _Failpoint.parse(failpoint or os.environ.get("GATEWAY_FAILPOINT"))
         self.clock = cast(Clock, reactor)
-        self.random = SystemRandom()  # ids must not be guessable
-        self.net = RealNet(reactor, lookup or system_lookup)
-        self.files = RealFiles()
+        self.random: Random = SystemRandom()  # ids must not be guessable
+        self.net: Net = RealNet(reactor, lookup or system_lookup)
+        self.files: Files = RealFiles()
 
     def now(self) -> Instant:
         return Instant(self._boot + time.monotonic_ns() // 1000)
@@ -422,10 +421,10 @@ class RealNet:
         self._contexts: OrderedDict[tuple[str, str | None, int], Any] = OrderedDict()
         self.names = Names(reactor, lookup)
 
-    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
-        return cast(IStreamClientEndpoint, _Endpoint(self, self._reactor, address, open_timeout))
+    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
+        return _Endpoint(self, self._reactor, address, open_timeout)
 
-    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, at: str, factory: Any) -> Deferred[Port]:
         if at.startswith("unix:"):
             return execute(self._listen_unix, at.removeprefix("unix:"), factory)
         return execute(self._listen_tcp, at, factory)
@@ -444,11 +443,11 @@ class RealNet:
                 self._contexts[key] = optionsForClientTLS(name, trustRoot=trust)
                 if len(self._contexts) > 64:
                     self._contexts.popitem(last=False)
-        except (OSError, ValueError, SSL.Error) as error:
+        except (OSError, ValueError, SSL.Error, crypto.Error) as error:
             raise _tls_refused(f"cannot verify {name}: {_words(error)}") from error
         return self._contexts[key]
 
-    def _listen_tcp(self, at: str, factory: IProtocolFactory) -> IListeningPort:
+    def _listen_tcp(self, at: str, factory: IProtocolFactory) -> Port:
         host, _, port = at.rpartition(":")
         host = "127.0.0.1" if host == "localhost" else host.strip("[]")
         try:
@@ -458,22 +457,22 @@ class RealNet:
                 raise ValueError(f"{number} is not a port")
         except ValueError as error:
             raise _cannot_listen(host, port, f"{error}. Write 127.0.0.1:8080") from error
-        port_ = self._reactor.listenTCP(number, factory, backlog=BACKLOG, interface=host)
-        return cast(IListeningPort, port_)
+        port_: Port = self._reactor.listenTCP(number, factory, backlog=BACKLOG, interface=host)
+        return port_
 
-    def _listen_unix(self, path: str, factory: IProtocolFactory) -> IListeningPort:
+    def _listen_unix(self, path: str, factory: IProtocolFactory) -> Port:
         try:
             _clear_stale_socket(path)
         except OSError as error:
             raise _cannot_listen("unix", path, error) from error
         umask = os.umask(0o177)  # from the first moment on, not only after a chmod
         try:
-            port = self._reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600)
+            port: Port = self._reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600)
         except OSError as error:  # "AF_UNIX path too long", before Twisted could wrap it
             raise _cannot_listen("unix", path, error) from error
         finally:
             os.umask(umask)
-        return cast(IListeningPort, port)
+        return port
 
 
 def _cannot_listen(host: str, port: str, reason: object) -> CannotListenError:
@@ -625,7 +624,7 @@ def _words(error: BaseException | None) -> str:
     """What went wrong, for people; OpenSSL and service-identity keep it in lists."""
     if isinstance(error, VerificationError):
         return "its certificate is for another name"
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+    if isinstance(error, SSL.Error | crypto.Error) and error.args and isinstance(error.args[0], list):
         return "; ".join(str(entry[-1]) for entry in error.args[0]) or "TLS failed"
     return str(error) or type(error).__name__
 
@@ -661,6 +660,22 @@ class RealFiles:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def names(self, folder: Path, suffix: str) -> tuple[str, ...]:
+        try:
+            found = os.listdir(folder)
+        except FileNotFoundError:
+            return ()
+        return tuple(sorted(name for name in found if name.endswith(suffix) and not name.startswith(".")))
+
+    def owner(self, path: Path) -> int:
+        return path.stat().st_uid
+
+    def rename(self, path: Path, new: Path) -> None:
+        path.rename(new)
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
 
 def log_writer(descriptor: int) -> Callable[[bytes], int]:

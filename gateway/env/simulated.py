@@ -19,7 +19,7 @@ from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import msgspec
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -50,7 +50,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Worker
+from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Worker
 from gateway.model import Instant, later
 
 T = TypeVar("T")
@@ -313,7 +313,7 @@ def run(world: World, coroutine: Coroutine[Any, Any, T], *, limit: float = 86_40
 class SimulatedEnv:
     """One machine of a world. Made alone, it makes a world of its own.
 
-    *files.free_space*, *work_time* (the range of seconds that a batch of a worker takes) and ``step_wall``
+    *disk.free_space*, *work_time* (the range of seconds that a batch of a worker takes) and ``step_wall``
     may be used while it runs.
     """
 
@@ -331,10 +331,12 @@ class SimulatedEnv:
         boots = world._boots[name] = world._boots.get(name, 0) + 1
         if wall_skew is not None:
             world._skews[name] = wall_skew
-        self.clock = EnvClock(world.clock)
+        self._clock = EnvClock(world.clock)
+        self.clock: Clock = self._clock
         self.random = Random(f"{world.seed}/{name}/{boots}")  # noqa: S311  # repeatable is the point
-        self.net = SimulatedNet(self)
-        self.files = world._disks.setdefault(name, SimulatedFiles())
+        self.net: Net = SimulatedNet(self)
+        self.disk = world._disks.setdefault(name, SimulatedFiles())
+        self.files: Files = self.disk
         self.work_time = (0.0002, 0.002)
         self._booted = self.wall()
         self._booted_at = world.clock.seconds()
@@ -344,7 +346,7 @@ class SimulatedEnv:
 
     @property
     def alive(self) -> bool:
-        return self.clock.alive
+        return self._clock.alive
 
     def now(self) -> Instant:
         return later(self._booted, self.world.clock.seconds() - self._booted_at)
@@ -387,8 +389,8 @@ class SimulatedEnv:
             return
         world = self.world
         world.note(f"{self.name} crashes")
-        self.clock.alive = False
-        world._graves.append(world.clock.drop(self.clock))
+        self._clock.alive = False
+        world._graves.append(world.clock.drop(self._clock))
         for at, port in list(world.listeners.items()):
             if port.env is self:
                 del world.listeners[at]
@@ -416,6 +418,19 @@ class SimulatedFiles:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         self.free_space -= len(data) - len(self.contents.get(path, b""))
         self.contents[path] = data
+
+    def names(self, folder: Path, suffix: str) -> tuple[str, ...]:
+        found = (path.name for path in self.contents if path.parent == folder)
+        return tuple(sorted(name for name in found if name.endswith(suffix) and not name.startswith(".")))
+
+    def owner(self, path: Path) -> int:
+        return 0
+
+    def rename(self, path: Path, new: Path) -> None:
+        self.contents[new] = self.contents.pop(path)
+
+    def remove(self, path: Path) -> None:
+        self.free_space += len(self.contents.pop(path, b""))
 
 
 class _Worker(Worker[T]):
@@ -509,10 +524,10 @@ class SimulatedNet:
     def __init__(self, env: SimulatedEnv) -> None:
         self._env = env
 
-    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
-        return cast(IStreamClientEndpoint, _Endpoint(self._env, address, open_timeout))
+    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
+        return _Endpoint(self._env, address, open_timeout)
 
-    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, at: str, factory: Any) -> Deferred[Port]:
         env = self._env
         host, _, port = at.rpartition(":")
         if at.startswith("unix:"):
@@ -527,7 +542,7 @@ class SimulatedNet:
         listening = _Port(env, key, host.strip("[]"), port, factory)
         if env.alive:
             env.world.listeners[key] = listening
-        return succeed(cast(IListeningPort, listening))
+        return succeed(listening)
 
 
 def _taken(host: str, port: str) -> CannotListenError:
@@ -932,3 +947,7 @@ class SimulatedTransport:
 
 def _ignore(_: DelayedCall) -> None:
     """A timer of a machine that is gone."""
+
+
+if TYPE_CHECKING:
+    _: type[Env] = SimulatedEnv

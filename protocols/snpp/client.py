@@ -15,6 +15,7 @@ from protocols.snpp import messages as m
 from protocols.snpp import session as s
 from protocols.snpp.codec import status_of
 from protocols.snpp.wire import Call, Clock, Endpoint, Transport
+from protocols.told import told
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -198,7 +199,7 @@ class Conversation:
     # From the transport
 
     def _not_connected(self, failure: Failure) -> None:
-        self._do(self._lose(f"no connection: {_told(failure)}"))
+        self._do(self._lose(f"no connection: {told(failure)}"))
 
     def connected(self, transport: Transport) -> None:
         """The connection is there."""
@@ -212,16 +213,12 @@ class Conversation:
 
     def disconnected(self, failure: Failure) -> None:
         """The connection is gone."""
-        self._do(self._lose(f"connection lost: {_told(failure)}"))
+        self._do(self._lose(f"connection lost: {told(failure)}"))
         self._transport = None
         self._stop("abort")
         gone, self._gone = self._gone, []
         for waiting in gone:
             waiting.callback(None)
-
-
-def _told(failure: Failure) -> str:
-    return f"{failure.type.__name__}: {failure.getErrorMessage()}" if failure.type else "unknown"
 
 
 class _Wire(Protocol):

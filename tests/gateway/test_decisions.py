@@ -274,9 +274,15 @@ def test_the_first_form_that_fits_goes_out() -> None:
     """A short pager gets the short form, a numeric one the call-back number."""
 
     def shown(size: int) -> str:
-        content = Content(text="Cath lab 2: STEMI in 10 min. Bring the crash cart to the second floor now", callback="4411")
+        content = Content(
+            text="Cath lab 2: STEMI in 10 min. Bring the crash cart to the second floor now", callback="4411"
+        )
         return render(
-            content, FORMS, limited(size), message_class=MessageClass.CRITICAL, ref="7K3M"  # type: ignore[arg-type]
+            content,
+            FORMS,
+            limited(size),
+            message_class=MessageClass.CRITICAL,
+            ref="7K3M",  # type: ignore[arg-type]
         ).text
 
     assert shown(240).endswith("second floor now CB 4411 7K3M")

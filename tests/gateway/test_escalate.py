@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.lifecycle import FINAL, State
-from gateway.model import DeliveryKey, IncidentKey, Instant, Leg, LinkName, MessageClass, MessageKey, PublicId, later
+from gateway.model import (
+    DeliveryKey,
+    IncidentKey,
+    Instant,
+    Leg,
+    LinkName,
+    MessageClass,
+    MessageKey,
+    PublicId,
+    later,
+)
 from gateway.outcome import Level
 from gateway.people.escalate import first_legs, next_move
 from gateway.settings.types import ClassSettings
@@ -23,11 +33,13 @@ CLASS = ClassSettings(
     until=Level.ACKNOWLEDGED,
     in_doubt="resend",
 )
-CLASSES = {which: CLASS for which in MessageClass}
+CLASSES = dict.fromkeys(MessageClass, CLASS)
 CLASSES[MessageClass.NORMAL] = msgspec.structs.replace(CLASS, next_leg_after=None, step_wait=None)
 
 
-def leg(link: str, *, item: int = 0, chain: int = 0, place: int = 0, track: int = 0, path: str = "internet") -> Leg:
+def leg(
+    link: str, *, item: int = 0, chain: int = 0, place: int = 0, track: int = 0, path: str = "internet"
+) -> Leg:
     return Leg(
         track=track, item=item, chain=chain, place=place, person="alice", device="pager", address="1",
         link=LinkName(link), path=path,
@@ -172,7 +184,11 @@ def test_somebody_reached_late_still_has_time_to_answer() -> None:
 
 def test_everything_failed() -> None:
     """All ways refused: failed; too late: expired; stopped by hand: cancelled."""
-    for state, ending in ((State.FAILED, "failed"), (State.EXPIRED, "expired"), (State.CANCELLED, "cancelled")):
+    for state, ending in (
+        (State.FAILED, "failed"),
+        (State.EXPIRED, "expired"),
+        (State.CANCELLED, "cancelled"),
+    ):
         assert next_move(CLASSES, facts([WEB, PHONE], [row(0, state), row(1, state)]), NOW).ending == ending
 
 
@@ -209,9 +225,7 @@ def test_copies_that_may_be_out_are_counted() -> None:
 @settings(max_examples=150)
 def test_every_pursuit_ends(places: list[tuple[int, int, int, int]], data: st.DataObject) -> None:
     """Whatever becomes of each leg, looking when told to look ends the pursuit; no leg is opened twice."""
-    plan = [
-        leg(f"l.{n}", track=t, item=i, chain=c, place=p) for n, (t, i, c, p) in enumerate(sorted(places))
-    ]
+    plan = [leg(f"l.{n}", track=t, item=i, chain=c, place=p) for n, (t, i, c, p) in enumerate(sorted(places))]
     plan = _compact(plan)
     legs: dict[int, LegFacts] = {n: row(n, State.WAITING) for n in first_legs(tuple(plan))}
     now = NOW

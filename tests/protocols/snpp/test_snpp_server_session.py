@@ -33,7 +33,7 @@ def test_level_1_page() -> None:
 
 
 def test_two_recipients_with_different_options() -> None:
-    """The sheet's example: options go to the next pager only, then back to default."""
+    """Options go to the next pager only, then back to default."""
     talk = Talk()
     for line, code in [
         (b"LEVE 0", 250),
@@ -57,7 +57,7 @@ def test_two_recipients_with_different_options() -> None:
     ]
 
 
-def test_two_way_transaction_of_the_sheet() -> None:
+def test_two_way_transaction_from_login_to_ktag() -> None:
     """2WAY to KTAG, with RTYPe, choices, tag and status."""
     at = datetime(2026, 11, 21, 17, 44, tzinfo=UTC)
     talk = (

@@ -1,0 +1,400 @@
+"""Rows as both engines know them, and everything that can be said about them without a store.
+
+The folds of delivery semantics 1.1 and 3 live here once, pure: how a message ended, how far it got, what a
+set of receipts proves. ``units`` changes these rows; the engines keep them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.adapters.base import Evidence
+from gateway.env import BASE32
+from gateway.lifecycle import FINAL, OPEN, Happening, State, after
+from gateway.model import (
+    Content,
+    DeliveryKey,
+    IncidentKey,
+    Instant,
+    Leg,
+    LinkName,
+    MessageClass,
+    MessageKey,
+    PublicId,
+    Ref,
+    later,
+)
+from gateway.outcome import Level
+from gateway.store.base import (
+    Begun,
+    DeliveryRow,
+    Ending,
+    EventRow,
+    Facts,
+    LegFacts,
+    MessageRow,
+    Then,
+)
+
+IDEMPOTENCY_KEPT = 72 * 3600.0  # s, delivery semantics 7
+MANY = 100  # more expiries than this in one unit leave one summary instead of an event each
+NOBODY = MessageKey(0)  # the subject of events that belong to no message
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """A message's row. *ending* is its own only if it was cancelled alone out of an incident."""
+
+    key: MessageKey
+    public_id: PublicId
+    client: str
+    to: tuple[str, ...]
+    content: bytes | None
+    message_class: MessageClass
+    until: Level
+    at: Instant
+    expires: Instant | None = None
+    incident: IncidentKey | None = None
+    ref: Ref | None = None
+    ref_held: bool = False
+    accepted_by: str | None = None
+    accepted_at: Instant | None = None
+    ending: Ending | None = None
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """A delivery's row. *due* None: not before somebody says so. *stop*: it was to be stopped while it was
+    begun, so that what follows its attempt is the end. *policy* settles its doubt."""
+
+    key: DeliveryKey
+    message: MessageKey
+    incident: IncidentKey | None
+    link: LinkName
+    message_class: MessageClass
+    state: State = State.WAITING
+    leg: int
+    last: bool = True
+    copies_before: int = 0
+    person: str | None
+    device: str | None
+    address: str
+    due: Instant | None
+    deadline: Instant
+    level: Level = Level.STORED
+    tries: int = 0
+    connects: int = 0
+    doubts: int = 0
+    dup_risk: bool = False
+    possibly_sent: bool = False
+    stop: bool = False
+    fence: int = 0
+    begun_at: Instant | None = None
+    correlation: str | None = None
+    policy: Then | None = None
+    reason: str | None = None
+    code: str | None = None
+    why: str | None = None
+    setback: str | None = None
+    opened_at: Instant
+    changed_at: Instant
+    checksum: int
+
+
+class Incident(msgspec.Struct, kw_only=True):
+    """A pursuit's row. *message* is the one whose plan is followed."""
+
+    key: IncidentKey
+    client: str
+    dedup: str | None
+    message: MessageKey
+    message_class: MessageClass
+    plan: tuple[Leg, ...]
+    due: Instant | None
+    begun_at: Instant
+    step_started: Instant
+    version: int = 1
+    ending: Ending | None = None
+    ended_at: Instant | None = None
+    accepted_by: str | None = None
+    accepted_at: Instant | None = None
+
+
+class Receipt(msgspec.Struct, kw_only=True):
+    """A piece of evidence on record. *pending*: it waits for the submit it belongs to."""
+
+    evidence: Evidence
+    link: LinkName
+    at: Instant
+    delivery: DeliveryKey | None = None
+    message: MessageKey | None = None
+    pending: bool = True
+
+
+# ---------------------------------------------------------------- the life of one row
+
+
+def moved(row: Delivery, happening: Happening, at: Instant) -> None:
+    """Change *row* as *happening* does; raises ImpossibleMove and changes nothing if it may not.
+
+    What left doubt without proof stays *possibly_sent*; a final row has no due time.
+    """
+    state = after(row.state, happening)
+    if happening in (Happening.RESEND, Happening.DECIDED_AGAIN):
+        row.dup_risk = True
+    if state is State.TAKEN:
+        row.possibly_sent = False
+    elif row.state in (State.DOUBT, State.HELD) or row.dup_risk:
+        row.possibly_sent = True
+    if state in FINAL or state is State.HELD:
+        row.due = None
+    if state is not State.DOUBT:
+        row.policy = None
+    row.state = state
+    row.changed_at = at
+
+
+SETTLED_BY: dict[Then, Happening] = {
+    "resend": Happening.RESEND,
+    "assume": Happening.ASSUME,
+    "hold": Happening.HOLD,
+    "quarantine": Happening.QUARANTINED,
+}
+"""What a doubt's policy does when its time has come."""
+
+
+# ---------------------------------------------------------------- ids
+
+
+def correlation(public_id: PublicId, delivery: DeliveryKey) -> str:
+    """Our own name for a delivery towards carriers: 40 bit of the public id's chance, then the key.
+
+    Nobody can guess it, and it leads back to its row without an index.
+    """
+    return f"{public_id[-8:]}-{delivery:x}"
+
+
+def delivery_of(name: str) -> DeliveryKey | None:
+    """The key within a name that ``correlation`` may have made; None for anything else."""
+    found = _CORRELATION.fullmatch(name.lower())
+    return None if found is None else DeliveryKey(int(found[1], 16))
+
+
+_CORRELATION = re.compile(rf"[{BASE32}]{{8}}-([0-9a-f]{{1,15}})", re.ASCII)
+
+
+# ---------------------------------------------------------------- folds
+
+
+def ending_of(message: Message, incident: Incident | None, deliveries: Sequence[Delivery]) -> Ending | None:
+    """How a message ended (delivery semantics 1.1), None while it is open.
+
+    With an incident it is the incident's. Without: a person's yes ends it; then open while any delivery
+    is; confirmed if its level was reached; unanswered if carriers took it and it was not; else the best
+    of failed, expired, cancelled.
+    """
+    if message.ending is not None:
+        return message.ending
+    if incident is not None:
+        return incident.ending
+    if message.accepted_by is not None:
+        return "confirmed"
+    states = {row.state for row in deliveries}
+    if states & OPEN:
+        return None
+    if level_of(message, incident, deliveries) >= message.until:
+        return "confirmed"
+    if State.TAKEN in states:  # taken without proof of a level: assumed
+        return "confirmed" if message.until <= Level.HANDED_OVER else "unanswered"
+    if State.FAILED in states:
+        return "failed"
+    return "expired" if State.EXPIRED in states else "cancelled"
+
+
+def ended_at(message: Message, incident: Incident | None, deliveries: Sequence[Delivery]) -> Instant | None:
+    """When it ended, None while it is open or something of it is still under way."""
+    if ending_of(message, incident, deliveries) is None or any(row.state in OPEN for row in deliveries):
+        return None
+    ends = [row.changed_at for row in deliveries]
+    ends += [message.accepted_at] if message.accepted_at is not None else []
+    ends += [incident.ended_at] if incident is not None and incident.ended_at is not None else []
+    return max(ends, default=message.at)
+
+
+def level_of(message: Message, incident: Incident | None, deliveries: Iterable[Delivery]) -> Level:
+    """How far we know a message got."""
+    if message.accepted_by is not None or (incident is not None and incident.accepted_by is not None):
+        return Level.ACKNOWLEDGED
+    return max((row.level for row in deliveries), default=Level.STORED)
+
+
+def proven(parts: Iterable[tuple[int, Level]]) -> Level:
+    """What receipts prove of a page that went out in parts: the lowest part, each by its best copy."""
+    best: dict[int, Level] = {}
+    for part, level in parts:
+        best[part] = max(level, best.get(part, Level.STORED))
+    return min(best.values(), default=Level.STORED)
+
+
+def needs_you(message: Message, incident: Incident | None, deliveries: Sequence[Delivery]) -> bool:
+    """Held, unanswered, or pursued past its first step without anybody having accepted."""
+    if any(row.state is State.HELD for row in deliveries):
+        return True
+    ending = ending_of(message, incident, deliveries)
+    if ending is not None:
+        return ending == "unanswered"
+    if incident is None or incident.message != message.key or message.until < Level.ACKNOWLEDGED:
+        return False
+    return any(row.leg < len(incident.plan) and incident.plan[row.leg].item > 0 for row in deliveries)
+
+
+def facts_of(incident: Incident, message: Message, deliveries: Iterable[Delivery]) -> Facts:
+    """What the next move of an incident depends on; *deliveries* are those of *message*, whose plan is
+    followed."""
+    return Facts(
+        incident=incident.key,
+        version=incident.version,
+        message=message.key,
+        public_id=message.public_id,
+        client=incident.client,
+        message_class=incident.message_class,
+        until=message.until,
+        plan=incident.plan,
+        legs=tuple(
+            LegFacts(
+                delivery=row.key,
+                message=row.message,
+                leg=row.leg,
+                link=row.link,
+                state=row.state,
+                level=row.level,
+                opened_at=row.opened_at,
+                concluded_at=row.changed_at if row.state in FINAL else None,
+                failures=row.tries + row.connects,
+                doubts=row.doubts,
+                setback=row.setback is not None,
+                possibly_sent=row.possibly_sent,
+                due=row.due,
+                deadline=row.deadline,
+            )
+            for row in sorted(deliveries, key=_key)
+        ),
+        begun_at=incident.begun_at,
+        step_started=incident.step_started,
+        expires=message.expires,
+        accepted_by=incident.accepted_by,
+    )
+
+
+def begun_of(row: Delivery, message: Message) -> Begun:
+    """A begun delivery with all that an attempt needs."""
+    assert message.content is not None
+    assert row.correlation is not None
+    assert row.begun_at is not None
+    return Begun(
+        delivery=row.key,
+        message=row.message,
+        incident=row.incident,
+        public_id=message.public_id,
+        ref=message.ref,
+        client=message.client,
+        content=decoded(message.content),
+        message_class=row.message_class,
+        person=row.person,
+        device=row.device,
+        address=row.address,
+        link=row.link,
+        correlation=row.correlation,
+        tries=row.tries,
+        connects=row.connects,
+        doubts=row.doubts,
+        dup_risk=row.dup_risk,
+        opened_at=row.opened_at,
+        begun_at=row.begun_at,
+        deadline=row.deadline,
+        last=row.last,
+        copies_before=row.copies_before,
+    )
+
+
+def shown(
+    message: Message, incident: Incident | None, deliveries: Sequence[Delivery], events: Sequence[EventRow]
+) -> MessageRow:
+    """A message as people are shown it; *deliveries* are its own."""
+    return MessageRow(
+        message=message.key,
+        public_id=message.public_id,
+        ref=message.ref,
+        client=message.client,
+        to=message.to,
+        content=None if message.content is None else decoded(message.content),
+        message_class=message.message_class,
+        until=message.until,
+        at=message.at,
+        expires=message.expires,
+        ending=ending_of(message, incident, deliveries),
+        level=level_of(message, incident, deliveries),
+        accepted_by=message.accepted_by or (incident.accepted_by if incident else None),
+        accepted_at=message.accepted_at or (incident.accepted_at if incident else None),
+        incident=message.incident,
+        incident_key=incident.dedup if incident else None,
+        incident_due=incident.due if incident else None,
+        plan=incident.plan if incident else (),
+        deliveries=tuple(
+            DeliveryRow(
+                delivery=row.key,
+                leg=row.leg,
+                person=row.person,
+                device=row.device,
+                address=row.address,
+                link=row.link,
+                state=row.state,
+                level=row.level,
+                due=row.due,
+                deadline=row.deadline,
+                tries=row.tries,
+                connects=row.connects,
+                doubts=row.doubts,
+                dup_risk=row.dup_risk,
+                reason=row.reason,
+                code=row.code,
+                why=row.why,
+                setback=row.setback,
+                opened_at=row.opened_at,
+                changed_at=row.changed_at,
+            )
+            for row in sorted(deliveries, key=_key)
+        ),
+        timeline=tuple(events),
+    )
+
+
+def first_event(message: Message) -> EventRow:
+    """Event 1 of every message; implied by its row, so that accepting writes one row less."""
+    data: dict[str, Any] = {"to": list(message.to), "class": message.message_class.token}
+    return EventRow(n=1, at=message.at, kind="stored", delivery=None, data=data)
+
+
+def young(at: Instant, now: Instant) -> bool:
+    """Whether an idempotency key stored *at* still counts."""
+    return now < later(at, IDEMPOTENCY_KEPT)
+
+
+_CONTENT = msgspec.json.Decoder(Content)
+_encode = msgspec.json.Encoder().encode
+
+
+def decoded(content: bytes) -> Content:
+    """What ``encoded`` was given."""
+    return _CONTENT.decode(content)
+
+
+def encoded(content: Content) -> bytes:
+    """The form in which a content is kept and checked."""
+    return _encode(content)
+
+
+def _key(row: Delivery) -> int:
+    return row.key

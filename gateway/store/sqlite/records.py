@@ -1,0 +1,120 @@
+"""Looking: every question is answered by the reading connection, as of one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from gateway.lifecycle import State
+from gateway.model import LinkName, MessageClass, MessageKey
+from gateway.store.base import LaneCount, MessageRow
+from gateway.store.rows import Message, ending_of, first_event, needs_you, shown
+from gateway.store.sqlite.reader import ReadThread
+from gateway.store.sqlite.tx import Reader
+
+PAGE = 200  # messages that are looked at in one go while a list is filled
+
+_OPEN = (
+    "key IN (SELECT message FROM delivery WHERE state <= 3"
+    " UNION SELECT m.key FROM incident i JOIN message m ON m.incident = i.key WHERE i.ending IS NULL)"
+)
+_NEEDING = (
+    "key IN (SELECT message FROM delivery WHERE state = 3"
+    " UNION SELECT m.key FROM incident i JOIN message m ON m.incident = i.key WHERE i.ending = 'unanswered'"
+    " UNION SELECT message FROM incident WHERE ending IS NULL)"
+)
+_MAYBE = {"open": _OPEN, "needs_you": _NEEDING, "ended": "1", "all": "1"}
+"""Which messages a list may hold; the folds decide."""
+
+
+class Records:
+    """For looking."""
+
+    def __init__(self, reader: ReadThread) -> None:
+        self._reader = reader
+
+    async def message(self, key: str, *, client: str | None) -> MessageRow | None:
+        return await self._reader.ask(lambda db: _message(db, key, client), first=False)
+
+    async def messages(
+        self,
+        *,
+        client: str | None,
+        state: Literal["open", "needs_you", "ended", "all"],
+        limit: int,
+        before: MessageKey | None,
+    ) -> tuple[MessageRow, ...]:
+        return await self._reader.ask(lambda db: _messages(db, client, state, limit, before), first=False)
+
+    async def counts(self) -> tuple[LaneCount, ...]:
+        return await self._reader.ask(_counts, first=False)
+
+    async def link_modes(self) -> dict[LinkName, tuple[str, str, str | None]]:
+        return await self._reader.ask(_link_modes, first=False)
+
+
+def _message(db: Reader, key: str, client: str | None) -> MessageRow | None:
+    with db.snapshot():
+        found = db.messages("public_id = ?", key.lower()) or db.messages(
+            "ref = ? AND ref IS NOT NULL ORDER BY key DESC LIMIT 1", key.upper()
+        )
+        if not found or client not in (None, found[0].client):
+            return None
+        message = found[0]
+        incident = None if message.incident is None else db.incident(message.incident)
+        events = [first_event(message), *db.events(message.key)]
+        return shown(message, incident, db.deliveries(message.key), events)
+
+
+def _messages(
+    db: Reader, client: str | None, state: str, limit: int, before: MessageKey | None
+) -> tuple[MessageRow, ...]:
+    with db.snapshot():
+        found: list[MessageRow] = []
+        for message in _newest_first(db, client, _MAYBE[state], before):
+            incident = None if message.incident is None else db.incident(message.incident)
+            deliveries = db.deliveries(message.key)
+            wanted: dict[str, Callable[[], bool]] = {
+                "open": lambda: ending_of(message, incident, deliveries) is None,  # noqa: B023  # called here
+                "ended": lambda: ending_of(message, incident, deliveries) is not None,  # noqa: B023
+                "needs_you": lambda: needs_you(message, incident, deliveries),  # noqa: B023
+                "all": lambda: True,
+            }
+            if wanted[state]():
+                found.append(shown(message, incident, deliveries, ()))
+                if len(found) == limit:
+                    break
+        return tuple(found)
+
+
+def _newest_first(db: Reader, client: str | None, maybe: str, before: MessageKey | None) -> Iterator[Message]:
+    last: int = 1 << 62 if before is None else before
+    while True:
+        page = db.messages(
+            f"key < ? AND (?2 IS NULL OR client = ?2) AND {maybe} ORDER BY key DESC LIMIT {PAGE}",
+            last,
+            client,
+        )
+        yield from page
+        if len(page) < PAGE:
+            return
+        last = page[-1].key
+
+
+def _counts(db: Reader) -> tuple[LaneCount, ...]:
+    rows = db.db.execute(
+        "SELECT link, c.state, c.class, n, opened_at FROM (SELECT lane, state, class, count(*) AS n,"
+        " min(key) AS first FROM delivery WHERE state <= 3 GROUP BY lane, state, class) c"
+        " JOIN lane USING (lane) JOIN delivery d ON d.key = c.first ORDER BY link, c.state, c.class"
+    ).fetchall()
+    return tuple(
+        LaneCount(
+            link=link, state=State(state), message_class=MessageClass(class_), count=count, oldest=oldest
+        )
+        for link, state, class_, count, oldest in rows
+    )
+
+
+def _link_modes(db: Reader) -> dict[LinkName, tuple[str, str, str | None]]:
+    rows = db.db.execute("SELECT link, mode, by, why FROM lane WHERE mode != 'open'").fetchall()
+    return {link: (mode, by, why) for link, mode, by, why in rows}

@@ -1,0 +1,450 @@
+"""What happens to the record at the pace of people, carriers' receipts and pursuits: one function a unit.
+
+Each takes a ``Book``, the open transaction of an engine, and is atomic: it raises before it changes
+anything. The paths that every message takes (accept, begin, conclude, lapse) are each engine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from gateway.adapters.base import Evidence
+from gateway.errors import Conflict
+from gateway.lifecycle import FINAL, OPEN, Happening, State, states_before
+from gateway.model import DeliveryKey, IncidentKey, Instant, LinkName, MessageKey, checksum, later
+from gateway.outcome import Level
+from gateway.store.base import Advance, Concluded, Ending, Matched, Missed, NewDelivery
+from gateway.store.rows import (
+    MANY,
+    NOBODY,
+    SETTLED_BY,
+    Delivery,
+    Incident,
+    Message,
+    Receipt,
+    correlation,
+    delivery_of,
+    ending_of,
+    moved,
+    proven,
+)
+
+STOPPABLE = states_before(Happening.CANCELLED)
+
+
+class Book(Protocol):
+    """An engine's open transaction, row by row. What a getter returns may be changed and saved."""
+
+    open: int  # deliveries that are not final
+
+    def new_key(self) -> int: ...
+    def message(self, key: MessageKey) -> Message | None: ...
+    def incident(self, key: IncidentKey) -> Incident | None: ...
+    def delivery(self, key: DeliveryKey) -> Delivery | None: ...
+    def deliveries(self, message: MessageKey) -> list[Delivery]: ...
+    def pursued(self, incident: IncidentKey) -> list[Delivery]:
+        """The deliveries of all messages of an incident."""
+        ...
+
+    def companions(self, incident: IncidentKey, limit: int) -> list[MessageKey]:
+        """The newest messages of an incident."""
+        ...
+
+    def on_link(self, link: LinkName, states: Sequence[State], limit: int) -> list[Delivery]: ...
+    def held(self, link: LinkName) -> bool:
+        """Whether this process has taken the link's lease."""
+        ...
+
+    def other_open(self, incident: Incident) -> bool:
+        """Whether another incident of the same client and key is open."""
+        ...
+
+    def save_message(self, row: Message) -> None: ...
+    def save_incident(self, row: Incident) -> None: ...
+    def save_delivery(self, row: Delivery) -> None: ...
+    def add_delivery(self, row: Delivery) -> None: ...
+    def event(
+        self,
+        subject: MessageKey,
+        at: Instant,
+        kind: str,
+        delivery: DeliveryKey | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> None: ...
+
+    def receipt(self, evidence: Evidence) -> Receipt | None: ...
+    def save_receipt(self, row: Receipt) -> None: ...
+    def named(self, evidence: Evidence, link: LinkName) -> tuple[DeliveryKey, int] | None:
+        """The newest delivery with this carrier reference, and which part of it the reference is."""
+        ...
+
+    def prove(self, evidence: Evidence, delivery: DeliveryKey, part: int) -> list[tuple[int, Level]]:
+        """Raise the level of one carrier reference (and ask no more if it is final); all (part, level) of
+        the delivery."""
+        ...
+
+
+# ---------------------------------------------------------------- moves
+
+
+def move(book: Book, row: Delivery, happening: Happening, at: Instant) -> None:
+    """Change one delivery and save it."""
+    was = row.state
+    moved(row, happening, at)
+    if was in OPEN and row.state in FINAL:
+        book.open -= 1
+    elif was in FINAL and row.state in OPEN:  # not in the table today
+        book.open += 1
+    book.save_delivery(row)
+
+
+def stop(book: Book, rows: Iterable[Delivery], at: Instant, *, why: str) -> int:
+    """Cancel what may be; what is begun finishes and then goes no further. How many this touched."""
+    touched = 0
+    for row in rows:
+        if row.state in STOPPABLE:
+            row.reason = why
+            move(book, row, Happening.CANCELLED, at)
+            book.event(row.message, at, "cancelled", row.key, {"why": why})
+            touched += 1
+        elif row.state is State.BEGUN and not row.stop:
+            row.stop, row.reason = True, why
+            book.save_delivery(row)
+            touched += 1
+    return touched
+
+
+def stir(book: Book, incident: IncidentKey | None, at: Instant) -> None:
+    """The facts of an open incident changed: it is due, and moves decided before are stale."""
+    row = None if incident is None else book.incident(incident)
+    if row is not None and row.ending is None:
+        row.due = at if row.due is None else min(row.due, at)
+        row.version += 1
+        book.save_incident(row)
+
+
+def end(book: Book, incident: Incident, ending: Ending, at: Instant, *, by: str | None = None) -> None:
+    """End a pursuit: everything of it that waits stops, and every message in it is told."""
+    incident.ending, incident.ended_at, incident.due = ending, at, None
+    incident.version += 1
+    book.save_incident(incident)
+    stop(book, book.pursued(incident.key), at, why=f"incident_{ending}")
+    data = {"ending": ending} | ({"by": by} if by else {})
+    for message in book.companions(incident.key, 1000):
+        book.event(message, at, "ended", None, data)
+
+
+def opened(new: NewDelivery, key: DeliveryKey, message: Message, at: Instant) -> Delivery:
+    """The row of a leg that is opened for *message*; its content must not have been forgotten."""
+    if message.content is None:
+        raise Conflict("the text of this message is not kept any more")
+    return Delivery(
+        key=key,
+        message=message.key,
+        incident=message.incident,
+        link=new.link,
+        message_class=new.message_class,
+        leg=new.leg,
+        last=new.last,
+        copies_before=new.copies_before,
+        person=new.person,
+        device=new.device,
+        address=new.address,
+        due=new.due,
+        deadline=new.deadline,
+        opened_at=at,
+        changed_at=at,
+        checksum=checksum(new.link, new.address, message.content),
+    )
+
+
+def _of(book: Book, key: MessageKey) -> tuple[Message, Incident | None, list[Delivery]]:
+    message = book.message(key)
+    if message is None:
+        raise Conflict("there is no such message")
+    incident = None if message.incident is None else book.incident(message.incident)
+    return message, incident, book.deliveries(key)
+
+
+# ---------------------------------------------------------------- attempts and doubts
+
+
+def attempt_data(done: Concluded) -> dict[str, Any]:
+    """The data of an attempt's event."""
+    data: dict[str, Any] = {
+        "link": done.lane,
+        "outcome": done.outcome,
+        "code": done.code,
+        "why": done.why,
+        "began": done.began,
+    }
+    if done.verdict.level is not None:
+        data["level"] = done.verdict.level.token
+    if done.warning is not None:
+        data["warning"] = done.warning
+    if done.transcript is not None:
+        data["transcript"] = done.transcript
+    return data
+
+
+def miss(book: Book, row: Delivery, missed: Missed) -> None:
+    """The link could not be opened: a waiting delivery waits on."""
+    waits = missed.waits.get(row.message_class, (0.0,))
+    row.due = min(later(missed.ended, waits[min(row.connects, len(waits) - 1)]), row.deadline)
+    row.connects += 1
+    row.code, row.why = missed.code, missed.why
+    move(book, row, Happening.NOT_SENT, missed.ended)
+    data = {"link": row.link, "outcome": "not_sent", "code": missed.code, "why": missed.why}
+    book.event(row.message, missed.ended, "attempt", row.key, data | {"began": missed.began})
+    stir(book, row.incident, missed.ended)
+
+
+def settle(book: Book, row: Delivery, now: Instant) -> None:
+    """A doubt's time has come: it goes on by its policy."""
+    policy = row.policy or "hold"
+    if policy != "resend":
+        row.reason = {"assume": "assumed", "hold": "in_doubt", "quarantine": "quarantined"}[policy]
+    move(book, row, SETTLED_BY[policy], now)
+    if row.state is State.WAITING:
+        row.due = now
+        book.save_delivery(row)
+    kind = "quarantined" if policy == "quarantine" else "doubt_settled"
+    book.event(row.message, now, kind, row.key, {"then": policy})
+
+
+# ---------------------------------------------------------------- pursuit
+
+
+def advance(book: Book, step: Advance) -> bool:
+    incident = book.incident(step.incident)
+    if incident is None or incident.version != step.version or incident.ending is not None:
+        return False
+    message = book.message(incident.message)
+    assert message is not None
+    rows = [opened(new, DeliveryKey(book.new_key()), message, step.at) for new in step.open]
+    stopped = [row for key in step.stop if (row := book.delivery(key)) and row.incident == incident.key]
+    stop(book, stopped, step.at, why=step.why or "not_needed")
+    for row in rows:
+        book.add_delivery(row)
+        data = {"link": row.link, "leg": row.leg, "person": row.person, "device": row.device}
+        book.event(message.key, step.at, "leg_opened", row.key, data | {"why": step.why} | step.detail)
+    if step.why and not rows and not step.ending:
+        book.event(message.key, step.at, "pursued", None, {"why": step.why} | step.detail)
+    if step.ending is not None:
+        end(book, incident, step.ending, step.at)
+    else:
+        incident.due = step.due
+        incident.version += 1
+        book.save_incident(incident)
+    return True
+
+
+# ---------------------------------------------------------------- people
+
+
+def acknowledge(
+    book: Book, key: MessageKey, by: str, note: str | None, recorded_by: str, now: Instant
+) -> str:
+    message, incident, rows = _of(book, key)
+    first = message.accepted_by or (incident.accepted_by if incident else None)
+    if first:
+        return first
+    ending = ending_of(message, incident, rows)
+    if ending not in (None, "confirmed"):
+        raise Conflict(f"nobody accepted in time: this message has ended as {ending}")
+    message.accepted_by, message.accepted_at = by, now
+    book.save_message(message)
+    data = {"by": by, "recorded_by": recorded_by} | ({"note": note} if note else {})
+    book.event(key, now, "acknowledged", None, data)
+    if incident is not None:
+        incident.accepted_by, incident.accepted_at = by, now
+        if incident.ending is None:
+            end(book, incident, "confirmed", now, by=by)
+        else:
+            book.save_incident(incident)
+    else:
+        stop(book, rows, now, why="acknowledged")
+    return by
+
+
+def cancel(book: Book, key: MessageKey, by: str, why: str | None, now: Instant) -> bool:
+    message, incident, rows = _of(book, key)
+    if ending_of(message, incident, rows) is not None:
+        return False
+    book.event(key, now, "stopped", None, {"by": by} | ({"why": why} if why else {}))
+    if incident is None:
+        stop(book, rows, now, why="cancelled")
+    elif incident.message == key:
+        end(book, incident, "cancelled", now, by=by)
+    else:  # one of several for the same trouble: the others go on
+        message.ending = "cancelled"
+        book.save_message(message)
+        stop(book, rows, now, why="cancelled")
+        book.event(key, now, "ended", None, {"ending": "cancelled", "by": by})
+    return True
+
+
+def retry(book: Book, key: MessageKey, by: str, now: Instant, deadline: Instant) -> int:
+    message, incident, rows = _of(book, key)
+    if message.accepted_by or (incident and incident.accepted_by):
+        return 0
+    last = {row.leg: row for row in sorted(rows, key=lambda row: row.key)}
+    again = [row for row in last.values() if row.state in FINAL and row.state is not State.TAKEN]
+    for row in again:
+        new = NewDelivery(
+            leg=row.leg,
+            person=row.person,
+            device=row.device,
+            address=row.address,
+            link=row.link,
+            message_class=row.message_class,
+            due=now,
+            deadline=deadline,
+            last=row.last,
+            copies_before=row.copies_before + row.possibly_sent,
+        )
+        fresh = opened(new, DeliveryKey(book.new_key()), message, now)
+        fresh.dup_risk = row.possibly_sent
+        book.add_delivery(fresh)
+        book.event(key, now, "retried", fresh.key, {"by": by, "link": row.link, "of": row.key})
+    if again and message.ending is not None:
+        message.ending = None
+        book.save_message(message)
+    if again and incident is not None and not (incident.ending and book.other_open(incident)):
+        incident.ending, incident.ended_at = None, None
+        book.save_incident(incident)
+        stir(book, incident.key, now)
+    return len(again)
+
+
+def pause(book: Book, key: MessageKey, by: str, now: Instant) -> int:
+    rows = [row for row in _of(book, key)[2] if row.state is State.WAITING and row.reason != "paused"]
+    for row in rows:
+        row.due, row.reason = None, "paused"
+        move(book, row, Happening.KEPT, now)
+        book.event(key, now, "paused", row.key, {"by": by})
+    return len(rows)
+
+
+def resume(book: Book, key: MessageKey, by: str, now: Instant) -> int:
+    rows = [row for row in _of(book, key)[2] if row.state is State.WAITING and row.reason == "paused"]
+    for row in rows:
+        row.due, row.reason = now, None
+        move(book, row, Happening.KEPT, now)
+        book.event(key, now, "resumed", row.key, {"by": by})
+    return len(rows)
+
+
+def decide(book: Book, key: MessageKey, again: bool, by: str, now: Instant) -> int:
+    message, _, rows = _of(book, key)
+    held = [row for row in rows if row.state is State.HELD]
+    for row in held:
+        if again:
+            move(book, row, Happening.DECIDED_AGAIN, now)
+            row.due, row.reason = now, None
+        else:
+            row.reason = "left"
+            move(book, row, Happening.DECIDED_LEAVE, now)
+        book.save_delivery(row)
+        book.event(key, now, "decided", row.key, {"by": by, "again": again})
+    if held:
+        stir(book, message.incident, now)
+    return len(held)
+
+
+def settings_changed(book: Book, generation: int, digest: str, now: Instant) -> None:
+    """An event of nobody's: what took effect when."""
+    book.event(NOBODY, now, "settings", None, {"generation": generation, "digest": digest})
+
+
+def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:
+    """At most *limit* deliveries; to be repeated until there are none."""
+    for row in book.on_link(link, (State.BEGUN,), limit):
+        if book.held(link):
+            row.stop = True
+            book.save_delivery(row)
+        else:  # of an earlier process, and its lane will not come back
+            row.doubts += 1
+            move(book, row, Happening.IN_DOUBT, now)
+    rows = book.on_link(link, STOPPABLE, limit)
+    for row in rows:
+        row.reason = "link_removed"
+        move(book, row, Happening.CANCELLED, now)
+        if len(rows) <= MANY:
+            book.event(row.message, now, "cancelled", row.key, {"why": "link_removed", "link": link})
+    if len(rows) > MANY:
+        book.event(NOBODY, now, "many_cancelled", None, {"why": "link_removed", "link": link, "n": len(rows)})
+    for incident in sorted({row.incident for row in rows if row.incident is not None}):
+        stir(book, incident, now)
+    return len(rows)
+
+
+# ---------------------------------------------------------------- receipts
+
+
+def report(book: Book, link: LinkName, evidence: Evidence, now: Instant) -> Matched:
+    known = book.receipt(evidence)
+    if known is not None:
+        return Matched(how="repeated", message=known.message, delivery=known.delivery)
+    row, part = _match(book, link, evidence)
+    receipt = Receipt(evidence=evidence, link=link, at=now)
+    if row is None:
+        book.save_receipt(receipt)
+        return Matched(how="unmatched")
+    receipt.delivery, receipt.message = row.key, row.message
+    receipt.pending = row.state is State.BEGUN  # its conclusion comes first, then this
+    book.save_receipt(receipt)
+    if receipt.pending:
+        return Matched(how="unmatched", message=row.message, delivery=row.key)
+    late = _apply(book, row, part, evidence, now)
+    return Matched(how="late" if late else "matched", message=row.message, delivery=row.key)
+
+
+def catch_up(book: Book, row: Delivery, receipts: Iterable[Receipt], now: Instant) -> None:
+    """Apply receipts that came before the submit of *row* concluded."""
+    for receipt in receipts:
+        named = book.named(receipt.evidence, receipt.link)
+        part = named[1] if named and named[0] == row.key else receipt.evidence.part
+        receipt.delivery, receipt.message, receipt.pending = row.key, row.message, False
+        book.save_receipt(receipt)
+        _apply(book, row, part, receipt.evidence, now)
+
+
+def _match(book: Book, link: LinkName, evidence: Evidence) -> tuple[Delivery | None, int]:
+    named = book.named(evidence, link)
+    if named is not None:
+        return book.delivery(named[0]), named[1]
+    ours = delivery_of(evidence.ref)  # the carrier repeats our own name for it
+    row = None if ours is None else book.delivery(ours)
+    if row is None or row.link != link:
+        return None, 1
+    message = book.message(row.message)
+    if message is None or correlation(message.public_id, row.key) != evidence.ref.lower():
+        return None, 1
+    return row, evidence.part
+
+
+def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instant) -> bool:
+    """Whether it was late proof. A level counts for rows that were taken, or ended without being known."""
+    parts = book.prove(evidence, row.key, part)
+    heard = evidence.level or Level.STORED
+    late = heard >= Level.HANDED_OVER and (
+        row.state in (State.DOUBT, State.HELD) or (row.state is State.WAITING and row.dup_risk)
+    )
+    if late:
+        move(book, row, Happening.LATE_PROOF, now)
+        book.event(row.message, now, "late_proof", row.key, {"state": evidence.state})
+    level = proven(parts) if parts else heard
+    if row.state in FINAL and level > row.level:
+        row.level = level
+        book.event(row.message, now, "level", row.key, {"level": level.token, "state": evidence.state})
+    if evidence.setback is not None:
+        row.setback = evidence.setback
+        data = {"why": evidence.setback, "state": evidence.state}
+        book.event(row.message, now, "setback", row.key, data)
+    if evidence.reply is not None:
+        book.event(row.message, now, "reply", row.key, {"text": evidence.reply})
+    book.save_delivery(row)
+    stir(book, row.incident, now)
+    return late
