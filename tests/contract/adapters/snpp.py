@@ -10,9 +10,9 @@ from adapters.scene import Example, Exercise, LineFarEnd
 from gateway.adapters.snpp import ADAPTER, SnppSettings
 from gateway.env.simulated import Weather
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Refused, Taken
-from gateway.settings.types import Endpoint, LinkSettings, Secret
+from gateway.settings.types import LinkSettings, Secret
 
-HOST, PORT = "terminal.example", 444
+AT = "terminal.example:444"
 SECRET = "sesame-51"
 
 
@@ -77,8 +77,7 @@ class SnppFarEnd(LineFarEnd):
 
 
 def link(**own: Any) -> LinkSettings:
-    at = Endpoint(host=HOST, port=PORT)
-    return LinkSettings(adapter="snpp", open_timeout=4.0, answer_timeout=8.0, own=SnppSettings(at=at, **own))
+    return LinkSettings(adapter="snpp", open_timeout=4.0, answer_timeout=8.0, own=SnppSettings(at=AT, **own))
 
 
 PLAIN = link(login="gateway", password=Secret(SECRET))
@@ -187,7 +186,7 @@ EXERCISE = Exercise(
     adapter=ADAPTER,
     settings=PLAIN,
     others=(BY_DATA, TWO_WAY),
-    at=f"{HOST}:{PORT}",
+    at=AT,
     far=SnppFarEnd,
     commit="SEND",
     goodbye="QUIT",
