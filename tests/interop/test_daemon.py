@@ -167,6 +167,15 @@ class Gateway:
         assert reply.status == 200
         return reply.json
 
+    def generation(self) -> int:
+        """How many times the settings were put in effect."""
+        health = self.curl("/v1/health", local=True, token=False)
+        return int(health.json["generation"])
+
+    def switch(self, link: str, verb: str) -> None:
+        """As ``gateway carriers`` does, but quicker."""
+        assert self.curl(f"/v1/links/{link}/{verb}", "-d", "", local=True, token=False).status == 200
+
     def wait_for(self, key: str, outcome: str) -> None:
         """Until the story of a message has an attempt that ended so."""
         until(
@@ -197,10 +206,11 @@ def gateway(running: Gateway) -> Gateway:
 
 
 @contextmanager
-def switched_off(gateway: Gateway, link: str) -> Iterator[Any]:
+def switched_off(gateway: Gateway, link: str) -> Iterator[None]:
     """Within it nothing goes out by *link*."""
-    yield gateway.ask("carriers", "suspend", link, "--why", "a test")
-    gateway.ask("carriers", "resume", link)
+    gateway.switch(link, "suspend")
+    yield
+    gateway.switch(link, "resume")
 
 
 # ---------------------------------------------------------------- the walk of one page
@@ -321,12 +331,12 @@ def places(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("command", ["check", "run", "reload"])
 def test_settings_with_mistakes_change_nothing_and_name_them_all(gateway: Gateway, command: str) -> None:
     """Each mistake with file, line and column; exit code 78; what runs goes on with what it had."""
-    before = gateway.ask("status")["generation"]
+    before = gateway.generation()
     with broken(gateway):
         said = places(gateway.say(command, code=78))
         assert said.keys() == MISTAKES.keys()
         assert all(said[path].startswith(what) for path, what in MISTAKES.items())
-        assert gateway.ask("status")["generation"] == before
+        assert gateway.generation() == before
         page = gateway.page("barred", f"still the old settings, {command}")
         assert gateway.status(page["id"])["deliveries"][0]["link"] == "pager.snpp"
 
@@ -343,16 +353,16 @@ def test_check_and_reload_tell_programs_the_mistakes(gateway: Gateway) -> None:
 
 def test_reload_and_sighup_put_good_settings_in_effect(gateway: Gateway) -> None:
     """And with a mistake in them SIGHUP says so in the log, once for each, and changes nothing."""
-    before = gateway.ask("status")["generation"]
+    before = gateway.generation()
     assert gateway.ask("reload")["generation"] == before + 1
     gateway.daemon.signal(signal.SIGHUP)
-    until(lambda: gateway.ask("status")["generation"] == before + 2, "SIGHUP reloads")
+    until(lambda: gateway.generation() == before + 2, "SIGHUP reloads")
     with broken(gateway):
         gateway.daemon.signal(signal.SIGHUP)
         until(
             lambda: gateway.said().count("settings not reloaded: {mistake}") == 3, "the log has the mistakes"
         )
-    assert gateway.ask("status")["generation"] == before + 2
+    assert gateway.generation() == before + 2
 
 
 # ---------------------------------------------------------------- commands
@@ -429,8 +439,7 @@ def test_looking_round(gateway: Gateway) -> None:
 
 def test_pausing_continuing_and_stopping(gateway: Gateway) -> None:
     """What waits can be held back, continued and stopped; what has ended can only be looked at."""
-    with switched_off(gateway, "pager.snpp") as switched:
-        assert (switched["state"], switched["why"]) == ("suspended", "a test")
+    with switched_off(gateway, "pager.snpp"):
         ref = gateway.ask("send", "alice", "to be stopped", "--class", "urgent", "--no-wait")["ref"]
         assert gateway.ask("queue", "pause", ref)["changed"] == 1
         assert gateway.ask("queue", "show", ref)["deliveries"][0]["state"] == "paused"
@@ -477,12 +486,13 @@ def test_deciding_about_a_page_that_may_have_gone(gateway: Gateway, choice: str)
         gateway.ask("queue", "decide", ref, "--leave")
     until(lambda: gateway.status(ref, 0.2)["state"] == "ended", "it ended")
     assert "Not sure that Lossy took it for Dora Doubtful's pager" in gateway.say("why", ref)
-    gateway.ask("carriers", "resume", "lossy")
+    gateway.switch("lossy.snpp", "resume")  # which rests by now
 
 
 def test_switching_ways_out(gateway: Gateway) -> None:
     """drain, suspend and resume, by carrier or by way; everybody who looks sees why."""
-    assert gateway.ask("carriers", "drain", "pager", "--why", "contract ends")["state"] == "draining"
+    drained = gateway.ask("carriers", "drain", "pager", "--why", "contract ends")
+    assert (drained["state"], drained["why"]) == ("draining", "contract ends")
     assert gateway.ask("carriers", "suspend", "pager.snpp")["state"] == "suspended"
     assert "Switched off" in gateway.say("carriers", "list")
     assert gateway.ask("carriers", "resume", "pager.snpp")["state"] == "idle"
