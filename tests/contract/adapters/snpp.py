@@ -17,13 +17,18 @@ SECRET = "sesame-51"
 
 
 class SnppFarEnd(LineFarEnd):
-    """Enters what it answers well, takes it at SEND. Steps are the four letters; ``text`` ends DATA."""
+    """Enters what it answers well until SEND succeeds, or RESEt: every pager, but one text. Steps are the four letters;
+    ``text`` ends DATA."""
 
     def begin(self) -> None:
-        self._pager = self._text = ""
         self._lines: list[str] | None = None
-        self._two_way = False
+        self._clear()
         self.say("220", b"220 terminal SNPP ready\r\n")
+
+    def _clear(self) -> None:
+        self._pagers: list[str] = []
+        self._text: str | None = None
+        self._two_way = False
 
     def line(self, line: bytes) -> None:
         if self._lines is not None:
@@ -34,7 +39,9 @@ class SnppFarEnd(LineFarEnd):
         match verb:
             case "PAGE":
                 if self._well("PAGE", b"850 Unit online\r\n" if self._two_way else b"250 Pager accepted\r\n"):
-                    self._pager = rest
+                    self._pagers.append(rest)
+            case "MESS" | "DATA" if self._text is not None:
+                self.say("second text", b"503 Message already entered\r\n")
             case "MESS":
                 if self._well("MESS", b"250 Message OK\r\n"):
                     self._text = rest
@@ -44,13 +51,13 @@ class SnppFarEnd(LineFarEnd):
             case "2WAY":
                 self._two_way = self._well("2WAY", b"250 Begun\r\n")
             case "SEND":
-                self.took(self._pager, self._text)
-                two_way, self._two_way = self._two_way, False
-                self._pager = self._text = ""
-                self.say("SEND", b"960 179528 482913 Queued\r\n" if two_way else b"250 Message sent\r\n")
+                good = b"960 179528 482913 Queued\r\n" if self._two_way else b"250 Message sent\r\n"
+                for pager in self._pagers:
+                    self.took(pager, self._text or "")
+                if self._well("SEND", good):
+                    self._clear()
             case "RESE":
-                self._pager = self._text = ""
-                self._two_way = False
+                self._clear()
                 self.say("RESE", b"250 Reset\r\n")
             case "QUIT":
                 self.say("QUIT", b"221 Goodbye\r\n")
@@ -73,7 +80,7 @@ class SnppFarEnd(LineFarEnd):
 
     def _well(self, step: str, good: bytes) -> bool:
         said = self.say(step, good)
-        return said is not None and said[:1] == good[:1]
+        return bool(said) and said[:1] in ((b"3",) if good[:1] == b"3" else (b"2", b"8", b"9"))
 
 
 def link(**own: Any) -> LinkSettings:

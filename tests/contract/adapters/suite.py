@@ -255,6 +255,8 @@ def no_answer(exercise: Exercise) -> None:
                 outcome = scene.play(scene.one_page())
                 expected = InDoubt if step == exercise.commit else NotSent
                 assert type(outcome) is expected, f"{expected.__name__} expected, not {outcome}"
+                took = scene.env.clock.seconds()
+                assert took <= exercise.answer_timeout + GRACE or step in good.opening, f"it took {took:g} s"
                 assert len(scene.pages) <= 1, f"the far end saw {scene.pages}"
 
 
