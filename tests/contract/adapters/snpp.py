@@ -80,7 +80,7 @@ class SnppFarEnd(LineFarEnd):
 
     def _well(self, step: str, good: bytes) -> bool:
         said = self.say(step, good)
-        return said is not None and said[:1] == good[:1]
+        return bool(said) and said[:1] in ((b"3",) if good[:1] == b"3" else (b"2", b"8", b"9"))
 
 
 def link(**own: Any) -> LinkSettings:
