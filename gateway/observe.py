@@ -402,6 +402,12 @@ EVENTS = (
         "A pursuit is over; a warning unless it was confirmed.",
     ),
     Event(
+        "lane of {link} is taken away while it works",
+        "warn",
+        (),
+        "A reload changed or removed the link, and a page did not end within drain_timeout: it is in doubt.",
+    ),
+    Event(
         "lane {link} failed; looking again in {wait} s",
         "critical",
         (),
@@ -469,6 +475,7 @@ EVENTS = (
         "Permissions, or a mistake of ours; the files stay.",
     ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
+    Event("settings: {warning}", "warn", (), "A reload took effect, but somebody should know this."),
     Event("settings not reloaded: {mistake}", "error", (), "One mistake of the file, with its place."),
     Event(
         "settings not reloaded: {mistakes} mistakes",

@@ -157,9 +157,12 @@ class SnppSession:
         return self._with_enquiry(msgspec.structs.replace(outcome, why=why), result)
 
     async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
-        """MSTAtus, once."""
+        """MSTAtus, once; nothing while a page is under way, for one conversation says one thing at a time."""
         tag, _, passcode = ref.ref.partition(" ")
-        status = await self._conversation.status(tag, passcode)
+        try:
+            status = await self._conversation.status(tag, passcode)
+        except m.LocalProtocolError:  # a page is under way; asked again when the lane next looks
+            return ()
         if status is None or not status.known:
             return ()
         return evidence_of(status, ref, self._env.now())

@@ -353,6 +353,11 @@ def decide(book: Book, key: MessageKey, again: bool, by: str, now: Instant) -> i
     return len(held)
 
 
+def settings_changed(book: Book, generation: int, digest: str, now: Instant) -> None:
+    """An event of nobody's: what took effect when."""
+    book.event(NOBODY, now, "settings", None, {"generation": generation, "digest": digest})
+
+
 def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:
     """At most *limit* deliveries; to be repeated until there are none."""
     for row in book.on_link(link, (State.BEGUN,), limit):

@@ -9,6 +9,8 @@ asserts what the promise says. ``tests/crash/test_points.py`` runs the same func
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import signal
 import sys
 import tempfile
@@ -103,20 +105,27 @@ def t3(rig: Rig) -> None:
 
 def t4(rig: Rig) -> None:
     """Killed after a receipt is on disk and before its sender is told: it is told again and kept once."""
-    text, key = _text("T4"), f"t4-{next(_numbers)}-{time.time_ns()}"
-    _restarted(rig, "T4:1")
-    rig.submit_to_death("two:5550105", text, key=key)
-    id_ = _id_of(rig, key)
+    text = _text("T4")
+    rig.gateway.kill()
+    rig.start()
+    id_ = rig.submit("two:5550105", text).json["id"]
+    assert rig.status(id_, wait=20, level="handed_over")["level"] == "handed_over"
     receipts = (
         "SELECT count(*) FROM receipt JOIN message ON message.key = receipt.message WHERE public_id = ?"
     )
-    assert rig.count(receipts, id_) == 1
-    rig.start()
+    for nth in range(1, 10):  # pages of earlier turns may be asked about first
+        rig.gateway.kill()
+        rig.start(f"T4:{nth}", ready=False)
+        assert rig.gateway.ended() == -signal.SIGKILL, rig.gateway.tail()
+        if rig.count(receipts, id_):
+            break
     asked = (
-        "SELECT count(*) FROM carrier_ref JOIN delivery ON delivery.key = delivery JOIN message"
-        " ON message.key = message WHERE public_id = ? AND asked > 0"
+        "SELECT coalesce(sum(asked), 0) FROM carrier_ref JOIN delivery ON delivery.key = delivery JOIN message"
+        " ON message.key = message WHERE public_id = ?"
     )
-    until(lambda: rig.count(asked, id_), "the carrier is asked again")
+    before = rig.count(asked, id_)
+    rig.start()
+    until(lambda: rig.count(asked, id_) > before, "the carrier is asked again")
     assert rig.count(receipts, id_) == 1
     status = rig.status(id_)
     assert status["level"] == "read"
@@ -169,10 +178,8 @@ def t6(rig: Rig) -> None:
     """Killed when "suspend this link" is on disk: the link is off after the restart, until it is resumed."""
     text = _text("T6")
     _restarted(rig, "T6:1")
-    try:
+    with contextlib.suppress(OSError, http.client.HTTPException):
         rig.call("POST", "/v1/links/duo.a/suspend", {"why": "drill"}, as_operator=True)
-    except OSError:
-        pass
     assert rig.gateway.ended() == -signal.SIGKILL
     rig.start()
     link = next(

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 TOKEN = "crash-rig-token"
 LIMIT = 30.0  # seconds that anything here may take before it counts as hung
-DAEMON = "import sys, pathlib; from gateway.app import run; sys.exit(run(pathlib.Path(sys.argv[1])))"
+
 HOME = Path(__file__).parents[2]
 
 SETTINGS = """\
@@ -109,7 +109,7 @@ class Process:
             self.running = subprocess.Popen(
                 [*prefix, *self.command],
                 cwd=HOME,
-                env={**os.environ, "PYTHONPATH": str(HOME), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+                env={**os.environ, "PYTHONPATH": str(HOME), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -200,7 +200,9 @@ class Rig:
         )
         self.settings.chmod(0o600)
         self.gateway = Process(
-            "gateway", [sys.executable, "-c", DAEMON, str(self.settings)], folder / "gateway.log"
+            "gateway",
+            [sys.executable, "-m", "gateway", "run", "--settings", str(self.settings)],
+            folder / "gateway.log",
         )
         self.carriers: dict[str, Process] = {}
         for name, port in ports.items():
