@@ -26,3 +26,13 @@ def curl() -> None:
     """The same for curl."""
     if shutil.which("curl") is None:
         _missing("curl is not installed (Debian package curl)")
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> None:
+    """The same for systemd-analyze, from the version on that looks at units which are not installed."""
+    if shutil.which("systemd-analyze") is None:
+        _missing("systemd-analyze is not installed (Debian package systemd)")
+    found = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True).stdout
+    if int(found.split()[1].partition("~")[0].partition(".")[0]) < 250:
+        _missing("systemd-analyze is older than 250")
