@@ -341,12 +341,14 @@ def test_settings_with_mistakes_change_nothing_and_name_them_all(gateway: Gatewa
         assert gateway.status(page["id"])["deliveries"][0]["link"] == "pager.snpp"
 
 
-def test_check_and_reload_tell_programs_the_mistakes(gateway: Gateway) -> None:
-    """As objects: file, line, column and path are apart."""
+def test_programs_are_told_the_mistakes_too(gateway: Gateway) -> None:
+    """By `check` as objects with file, line, column and path apart; by `run` and `reload` with the error."""
     with broken(gateway):
         found = gateway.ask("check", code=78)["mistakes"]
         assert {one["path"] for one in found} == MISTAKES.keys()
         assert all(one["line"] > 1 and one["column"] > 1 and one["remedy"] for one in found)
+        started = gateway.ask("run", code=78)
+        assert places("\n".join(started["details"])).keys() == MISTAKES.keys()
         refused = gateway.ask("reload", code=78)
         assert (refused["code"], len(refused["errors"])) == ("settings-invalid", 3)
 
