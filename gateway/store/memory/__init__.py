@@ -594,6 +594,8 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
         row.reason = "stopped"
         units.move(book, row, Happening.CANCELLED, done.ended)
         book.event(done.message, done.ended, "cancelled", row.key, {"why": row.reason})
+    if row.state is State.DOUBT:
+        units.doubted(book, row)
     for ref in done.refs:
         new = _Reference(
             scope=ref.scope,
