@@ -73,7 +73,8 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     rests_until: Instant | None
     last_taken: Instant | None
-    last_failure: tuple[Instant, str] | None
+    failing_since: Instant | None
+    last_failure: str | None
 
 
 class Lane:
@@ -119,7 +120,8 @@ class Lane:
         self._last_open = Instant(0)
         self._paused_until = Instant(0)
         self._last_taken: Instant | None = None
-        self._last_failure: tuple[Instant, str] | None = None
+        self._failing_since: Instant | None = None
+        self._last_failure: str | None = None
         self._next_enquiry: Instant | None = env.now() if spec.enquiry_waits else None
         self._next_critical: Instant | None = None
         self._done: Deferred[None] | None = None
@@ -193,6 +195,7 @@ class Lane:
             failures=self._breaker.failures,
             rests_until=self._breaker.rests_until if doing == "resting" else None,
             last_taken=self._last_taken,
+            failing_since=self._failing_since,
             last_failure=self._last_failure,
         )
 
@@ -276,6 +279,7 @@ class Lane:
             await self._missed(session, began)
             return
         self._failed_opens = 0
+        self._failing_since = None
         self._breaker.probed()
         conversation = _Conversation(self, session, self._own, self._bell, self._env)
         self._conversations.append(conversation)
@@ -313,7 +317,8 @@ class Lane:
         return told
 
     def _note_failure(self, now: Instant, why: str, *, unanswered: bool) -> None:
-        self._last_failure = (now, why)
+        self._failing_since = self._failing_since or now
+        self._last_failure = why
         if self._breaker.failed(now, unanswered=unanswered):
             log.warn("link rests: {link} until {until}", link=self.name, until=self._breaker.rests_until)
 

@@ -250,7 +250,7 @@ class Metrics:
         self._shown_waiting = {one for one in self._shown_waiting if one[0] != name}
 
     def exposition(self, accept: str = "") -> tuple[str, bytes]:
-        """Content type and body of ``/metrics``: Prometheus text 0.0.4, or what *accept* asks for."""
+        """Content type and body of the metrics page: Prometheus text 0.0.4, or what *accept* asks for."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
@@ -868,9 +868,9 @@ Printed from the tables in `gateway/observe.py` by `python -m gateway.observe`; 
 
 ## Metrics
 
-`GET /metrics`, in Prometheus text or, where the scraper asks for it, OpenMetrics. Labels come from the
-settings and from fixed lists, never from a message. The process itself is described by the usual
-`process_*` metrics.
+In Prometheus text or OpenMetrics. They are counted from this version on; the next one serves them at
+`GET /metrics`. Labels come from the settings and from fixed lists, never from a message. The process itself
+is described by the usual `process_*` metrics.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

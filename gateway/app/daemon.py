@@ -23,7 +23,7 @@ EXIT_STORE = 74  # sysexits.h EX_IOERR: the disk failed; nothing that was promis
 EXIT_IN_USE = 75  # EX_TEMPFAIL: another process has the store, or a port is taken
 EXIT_SETTINGS = 78  # EX_CONFIG
 KEPT_DESCRIPTORS = 256  # for carriers, the store and logs, whatever comes in (delivery semantics 10.2)
-ABORT_AFTER = 45.0  # seconds: a stop that takes longer than drain and goodbye together is cut off
+GOODBYES = 15.0  # seconds beyond drain_timeout after which a stop is cut off
 
 
 def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adopt_older: bool = False) -> int:
@@ -96,7 +96,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
 
     def shutdown() -> Deferred[None]:
         stopping = Deferred.fromCoroutine(finish())
-        stopping.addTimeout(ABORT_AFTER, reactor)
+        drain = max((house.settings().drain_timeout for house in houses), default=0.0)
+        stopping.addTimeout(drain + GOODBYES, reactor)
         return stopping.addErrback(lambda failure: log.failure("the stop was cut off", failure=failure))
 
     async def reload() -> None:

@@ -359,8 +359,8 @@ class House:
             oldest_at=status.oldest_at,
             last_taken_at=state.last_taken,
             last_failure=None
-            if state.last_failure is None
-            else LastFailure(at=state.last_failure[0], says=state.last_failure[1]),
+            if state.failing_since is None or state.last_failure is None
+            else LastFailure(at=state.failing_since, says=state.last_failure),
         )
 
     async def set_mode(self, link: LinkName, mode: ApiMode, by: str, why: str | None) -> None:
