@@ -71,13 +71,23 @@ def open_database(
         return _open(path, env, durability, adopt_older, steps or migrations(), lock)
     except sqlite3.DatabaseError as error:
         os.close(lock)
-        raise StoreRefused(f"{path}: {error}. Restore a backup of it.", DISK) from error
+        raise StoreRefused(f"{path}: {error}. {_remedy(error)}", DISK) from error
     except OSError as error:
         os.close(lock)
         raise StoreRefused(f"{path} cannot be opened: {error.strerror}", DISK) from error
     except BaseException:
         os.close(lock)
         raise
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return "Make room on its disk."
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return "Restore a backup of it."
+        case _:
+            return "Look at its disk."
 
 
 def _open(

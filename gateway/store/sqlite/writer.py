@@ -138,10 +138,14 @@ class Writer:
     # ------------------------------------------------------------ the thread's side
 
     def _open(self, adopt_older: bool) -> Opened:
+        full = self._ballast.needed()  # opening writes too, and what is stored must go out
+        if full:
+            self._ballast.free()
         opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
         self._opened, self._tx = opened, opened.tx
         self.backlog = opened.tx.open
-        self._ballast.make()
+        if not full:
+            self._ballast.make()
         return opened
 
     def _work(self, units: Sequence[Unit]) -> list[Any]:
@@ -241,6 +245,13 @@ class Ballast:
         if not self._there:
             self.make()
         return self._there
+
+    def needed(self) -> bool:
+        """Whether so little is left that its space is better used."""
+        try:
+            return self._env.files.free(self._path.parent) < BALLAST
+        except OSError:  # what is wrong with the folder, opening says
+            return False
 
     def make(self) -> None:
         """Reserve the space; a disk too full for it is full."""
