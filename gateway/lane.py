@@ -600,7 +600,8 @@ class _Conversation:
         while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
             rung = self._bell.wait(lane.name)
             wait = LOOK_EVERY
-            await lane.enquire(self._session)
+            if self._free() > 0:
+                await lane.enquire(self._session)
             free = self._free()
             if free > 0 and not self._lost:
                 taking = await lane.take(free, self._session.slots, self._ordinary)

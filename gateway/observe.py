@@ -475,6 +475,13 @@ EVENTS = (
         "Permissions, or a mistake of ours; the files stay.",
     ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
+    Event(
+        "the store was recovered: {what}",
+        "warn",
+        (),
+        "The last run was not stopped in order, or its log was damaged; what was lost, if anything, is said.",
+    ),
+    Event("settings: {warning}", "warn", (), "A reload took effect, but somebody should know this."),
     Event("settings not reloaded: {mistake}", "error", (), "One mistake of the file, with its place."),
     Event(
         "settings not reloaded: {mistakes} mistakes",

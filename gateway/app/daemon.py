@@ -26,10 +26,11 @@ KEPT_DESCRIPTORS = 256  # for carriers, the store and logs, whatever comes in (d
 ABORT_AFTER = 45.0  # seconds: a stop that takes longer than drain and goodbye together is cut off
 
 
-def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> int:
+def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adopt_older: bool = False) -> int:
     """Run the gateway with the settings in *path* until it is told to stop; the exit code.
 
     Raises SettingsError before anything is started. *announce* is told one line when the doors are open.
+    *adopt_older* takes a database that is older than the one last seen here.
     """
     settings = load(path)
     from gateway.env.real import RealEnv, install_reactor  # the reactor is chosen here, before any import
@@ -56,7 +57,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
 
     async def begin() -> None:
         database = store_path(settings, path)
-        store = await open_store(database, env, durability=settings.durability)
+        store = await open_store(database, env, durability=settings.durability, adopt_older=adopt_older)
         store.failed.addCallback(disk_failed)
         house = House(
             settings,
@@ -71,6 +72,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
         houses.append(house)
         lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
+        if store.recovered is not None:
+            log.warn("the store was recovered: {what}", what=store.recovered)
         announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
 
     def failed(failure: Failure) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -260,6 +262,9 @@ class House:
         self._reloading = True
         try:
             fresh = self._reread(self._settings.generation + 1)
+            fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
+            await self._store.desk.settings_changed(fresh.generation, _digest(fresh), now=self._env.now())
+            self._env.failpoint("T6")
             before = self._own
             self._settings = fresh
             self._settle_links(fresh)
@@ -269,6 +274,8 @@ class House:
             added = tuple(self._lane(name) for name in self._own if self._own[name] != before.get(name))
             if added:
                 await self.dispatch.add(added, await self._store.records.link_modes())
+            for warning in fresh.warnings:
+                log.warn("settings: {warning}", warning=warning)
             log.info("settings reloaded: generation {generation}", generation=fresh.generation)
             return fresh.generation
         except SettingsError as error:
@@ -372,6 +379,29 @@ class House:
         if lane is None:
             return Findings(reached=False, says=f"{link} is not running")
         return await lane.probe()
+
+
+def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
+    """What a reload cannot change, as warnings."""
+    fixed = {
+        "site.store": (old.site.store, new.site.store),
+        "site.control": (old.site.control, new.site.control),
+        "listen": (old.listen, new.listen),
+        "durability": (old.durability, new.durability),
+        "limits.body": (old.limits.body, new.limits.body),
+        "limits.request_time": (old.limits.request_time, new.limits.request_time),
+        "limits.connections": (old.limits.connections, new.limits.connections),
+        "limits.connections_per_address": (
+            old.limits.connections_per_address,
+            new.limits.connections_per_address,
+        ),
+    }
+    return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
+
+
+def _digest(settings: Settings) -> str:
+    """What tells one set of settings from another; its secrets cannot be read back from it."""
+    return blake2b(repr(settings).encode(), digest_size=8).hexdigest()  # repr hides secrets
 
 
 async def _settled(result: object) -> None:

@@ -1076,7 +1076,7 @@ def test_check_lists_every_mistake(here: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_run_ends_with_the_code_of_the_gateway(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says when its doors are open."""
 
-    def run(path: Path, *, announce: Callable[[str], None]) -> int:
+    def run(path: Path, *, announce: Callable[[str], None], adopt_older: bool) -> int:
         announce(f"up with {path}")
         return 75
 

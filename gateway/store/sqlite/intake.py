@@ -92,8 +92,8 @@ def accept(tx: Tx, news: list[NewMessage]) -> list[Stored | BaseException]:
                      0 if ref is None else 1)  # fmt: skip
         for leg in legs:
             deliveries += (tx.next_key, key, incident, tx.lane(leg.link).number, int(leg.message_class),
-                           leg.leg, int(leg.last), leg.copies_before, leg.person, leg.device, leg.address, leg.due,
-                           leg.deadline, new.at, new.at,
+                           leg.leg, int(leg.last), leg.copies_before, leg.person, leg.device, leg.address,
+                           leg.due, leg.deadline, new.at, new.at,
                            checksum(leg.link, leg.address, content))  # fmt: skip
             tx.next_key += 1
         opened += len(legs)

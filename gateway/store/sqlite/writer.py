@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from gateway.env import Env
-from gateway.errors import Conflict, StoreFailed, StoreFull
+from gateway.errors import Conflict, StoreFailed, StoreFull, StoreRefused
 from gateway.settings.types import Durability
-from gateway.store.sqlite.opening import Opened, close_database, leave_note, open_database
+from gateway.store.sqlite.opening import Opened, close_database, full, leave_note, open_database
 from gateway.store.sqlite.tx import Tx
 
 R = TypeVar("R")
@@ -138,14 +138,16 @@ class Writer:
     # ------------------------------------------------------------ the thread's side
 
     def _open(self, adopt_older: bool) -> Opened:
-        full = self._ballast.needed()  # opening writes too, and what is stored must go out
-        if full:
+        try:
+            opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
+        except StoreRefused as refused:
+            if not full(refused.__cause__):
+                raise
             self._ballast.free()
-        opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
+            opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
         self._opened, self._tx = opened, opened.tx
         self.backlog = opened.tx.open
-        if not full:
-            self._ballast.make()
+        self._ballast.make()
         return opened
 
     def _work(self, units: Sequence[Unit]) -> list[Any]:
@@ -159,7 +161,7 @@ class Writer:
             return self._commit(units, room=True)
         except sqlite3.Error as error:
             self._undo()
-            if _code(error) == sqlite3.SQLITE_FULL:
+            if full(error):
                 self._ballast.free()
                 try:
                     return self._commit(units, room=False)
@@ -223,7 +225,7 @@ class Writer:
         assert self._opened is not None
         self._tidying = False
         tx.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        leave_note(self.env, self._opened, tx)
+        leave_note(self.env, self._opened)
 
     def _close(self) -> None:
         assert self._opened is not None
@@ -245,13 +247,6 @@ class Ballast:
         if not self._there:
             self.make()
         return self._there
-
-    def needed(self) -> bool:
-        """Whether so little is left that its space is better used."""
-        try:
-            return self._env.files.free(self._path.parent) < BALLAST
-        except OSError:  # what is wrong with the folder, opening says
-            return False
 
     def make(self) -> None:
         """Reserve the space; a disk too full for it is full."""
@@ -293,9 +288,4 @@ def _alone(tx: Tx, many: Callable[[Tx, list[Any]], Sequence[Any]], what: Any) ->
 
 
 def stops_all(error: sqlite3.Error) -> bool:
-    code = _code(error)
-    return code in BROKEN or code == sqlite3.SQLITE_FULL
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return full(error) or (getattr(error, "sqlite_errorcode", 0) & 0xFF) in BROKEN
