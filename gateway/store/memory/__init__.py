@@ -591,7 +591,7 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
         row.reason = "stopped"
         units.move(book, row, Happening.CANCELLED, done.ended)
         book.event(done.message, done.ended, "cancelled", row.key, {"why": row.reason})
-    if row.state is State.DOUBT:
+    if verdict.happening is Happening.IN_DOUBT:
         units.doubted(book, row)
     for ref in done.refs:
         new = _Reference(
