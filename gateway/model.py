@@ -6,6 +6,8 @@ Everything here is a frozen value. Instants are integer microseconds UTC, durati
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType
 
@@ -126,3 +128,15 @@ def checksum(link: str, address: str, content: bytes) -> int:
         b"\0".join((link.encode(), address.encode(), content)), digest_size=8, person=b"delivery"
     ).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def rfc3339(at: Instant) -> str:
+    """*at* as the API writes it: UTC with ``Z``, to the millisecond where there is a fraction."""
+    seconds, micros = divmod(at, SECOND)
+    text = _second(seconds)
+    return f"{text}.{micros // 1000:03d}Z" if micros >= 1000 else f"{text}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from gateway.env import Env
 from gateway.model import Content, Instant, LinkName, MessageClass, Page, PublicId, Ref
 from gateway.outcome import CarrierRef, Level, NotSent, Outcome
+from gateway.settings.types import LinkSettings
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +84,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 class Reception(Protocol):
     """The only way up: what links and listeners may ask of the gateway. Built by app."""
 
-    def identify(self, credential: str) -> Client | None:
-        """Who this credential belongs to; takes the same time whether or not it is known."""
+    def identify(self, credential: str, address: str | None = None) -> Client | None:
+        """Who this credential belongs to, if it may come from *address*; as slow whether or not it is
+        known."""
         ...
 
     async def submit(self, client: Client, submission: Submission) -> Accepted:
@@ -163,9 +165,9 @@ class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     settings: type[msgspec.Struct]
-    make_link: Callable[[LinkName, Any, Env, Reception], Link]
-    ceiling: Callable[[Any], Level]
-    measure: Callable[[Any], Measure]
+    make_link: Callable[[LinkName, LinkSettings, Env, Reception], Link]
+    ceiling: Callable[[LinkSettings], Level]
+    measure: Callable[[LinkSettings], Measure]
     answers: tuple[tuple[str, str, str], ...]
     enquiry_waits: tuple[float, ...] = ()
     open_timeout: float = 10.0

@@ -15,12 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IListeningPort,
-    IProtocolFactory,
-    IStreamClientEndpoint,
-)
+from twisted.internet.interfaces import IDelayedCall
 
 from gateway.model import Instant, PublicId
 
@@ -64,14 +59,27 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
+class Endpoint(Protocol):
+    """IStreamClientEndpoint, as a type that mypy can check."""
+
+    def connect(self, factory: Any, /) -> Deferred[Any]: ...
+
+
+class Port(Protocol):
+    """IListeningPort, as a type that mypy can check."""
+
+    def getHost(self) -> Any: ...
+    def stopListening(self) -> Any: ...
+
+
 class Net(Protocol):
     """Connections. Names are resolved here, bounded, with the last good answer kept (semantics 10.2)."""
 
-    def client(self, address: Address, *, open_timeout: float) -> IStreamClientEndpoint:
+    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
         ...
 
-    def listen(self, at: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, at: str, factory: Any) -> Deferred[Port]:
         """Listen at ``host:port`` or ``unix:/path`` (mode 0600). A taken port fails the Deferred."""
         ...
 
@@ -104,6 +112,22 @@ class Files(Protocol):
 
     def replace(self, path: Path, data: bytes) -> None:
         """Write beside, sync, rename over, sync the folder: afterwards the file is old or new, never torn."""
+        ...
+
+    def names(self, folder: Path, suffix: str) -> tuple[str, ...]:
+        """Names that end in *suffix* and do not begin with a dot, sorted; none if there is no such folder."""
+        ...
+
+    def owner(self, path: Path) -> int:
+        """The user id of who wrote the file."""
+        ...
+
+    def rename(self, path: Path, new: Path) -> None:
+        """Move within one folder."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Delete; it may be gone already."""
         ...
 
 
@@ -147,7 +171,10 @@ class Env(Protocol):
         ...
 
 
+_PAIRS = tuple(a + b for a in BASE32 for b in BASE32)  # ten bits at a time
+
+
 def public_id(env: Env) -> PublicId:
     """A new id: 48 bit of milliseconds, 80 bit of chance, as 26 characters that sort by time."""
     number = (env.now() // 1000 & 0xFFFF_FFFF_FFFF) << 80 | env.random.getrandbits(80)
-    return PublicId("".join(BASE32[number >> shift & 31] for shift in range(125, -1, -5)))
+    return PublicId("".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]))

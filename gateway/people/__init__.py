@@ -1,0 +1,1 @@
+"""Who is reached, in which order, and for how long. ``escalate`` decides; later: rotas and quiet hours."""

@@ -1,19 +1,37 @@
 """What an administrator may write, as frozen values. Every field has a type, a default and a description.
 
-The YAML of an administrator is converted into one ``Settings``; the docs table and the JSON Schema are
-printed from these declarations (a setting without a description fails the build). Durations are seconds,
-sizes bytes. Sections of USERS 2 that have no room yet (rotas, escalations, listeners, …) are not here.
+The YAML of an administrator is converted into one ``Settings``; the reference page and the JSON Schema are
+printed from these declarations (a setting without a description fails a test). Durations are seconds, sizes
+bytes. Sections that have no room yet (rotas, escalations, listeners of carrier protocols …) stand in
+``LATER``, so that whoever writes one is told so.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Meta
 
 from gateway.model import LinkName, MessageClass
 from gateway.outcome import Level
+
+# Words of the file that are more than text: how each is read and shown stands in gateway.settings.kinds.
+Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
+Size = Annotated[int, Meta(ge=0, extra={"kind": "size"})]
+Name = Annotated[str, Meta(extra={"kind": "name"})]
+Zone = Annotated[str, Meta(extra={"kind": "zone"})]
+Network = Annotated[str, Meta(extra={"kind": "network"})]
+Endpoint = Annotated[str, Meta(extra={"kind": "endpoint"})]
+ListenAt = Annotated[str, Meta(extra={"kind": "listen"})]
+Url = Annotated[str, Meta(extra={"kind": "url"})]
+StorePath = Annotated[str, Meta(extra={"kind": "store"})]
+Digest = Annotated[str, Meta(extra={"kind": "digest"})]
+Pattern = Annotated[str, Meta(extra={"kind": "pattern"})]
+Code = Annotated[str, Meta(extra={"kind": "code"})]
+Form = Annotated[str, Meta(extra={"kind": "form"})]
+Together = Annotated[tuple[str, ...], Meta(extra={"kind": "together"})]
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -27,6 +45,9 @@ class Secret(msgspec.Struct, frozen=True):
 
     __str__ = __repr__
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's own would show the value to rich
+        return [("value", "…")]
+
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """``20/s`` or ``60/min``: *count* in *per* seconds, with a burst of *count*."""
@@ -35,11 +56,35 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     per: float
 
 
+class Objection(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter has against a link's settings, beyond types: which *key*, what is wrong with it and
+    what to write instead. A *warning* does not stop the start."""
+
+    key: str
+    what: str
+    remedy: str
+    warning: bool = False
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A settings Struct of an adapter that looks at its own keys together, once each has its type."""
+
+    def check(self) -> Iterable[Objection]: ...
+
+
+class Adapter(Protocol):
+    """What the settings need to know of an adapter; AdapterSpec is one."""
+
+    @property
+    def settings(self) -> type[msgspec.Struct]: ...
+
+
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="What people call this place; stands on every page.")] = "Gateway"
-    zone: Annotated[str, Meta(description="IANA time zone that times are shown in.")] = "UTC"
-    public_url: Annotated[str | None, Meta(description="Where people reach the console.")] = None
-    store: Annotated[str, Meta(description="`sqlite:PATH` of the database file.")] = (
+    zone: Annotated[Zone, Meta(description="IANA time zone that times are shown in.")] = "UTC"
+    public_url: Annotated[Url | None, Meta(description="Where people reach the console.")] = None
+    store: Annotated[StorePath, Meta(description="`sqlite:PATH` of the database file.")] = (
         "sqlite:/var/lib/gateway/gateway.db"
     )
     control: Annotated[
@@ -49,51 +94,115 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    at: Annotated[str, Meta(description="`address:port` of the API. Loopback until you say otherwise.")] = (
-        "127.0.0.1:8080"
-    )
+    at: Annotated[
+        ListenAt, Meta(description="`address:port` of the API. Loopback until you say otherwise.")
+    ] = "127.0.0.1:8080"
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    http: Annotated[HttpListen | None, Meta(description="The HTTP API.")] = HttpListen()
+    http: Annotated[HttpListen | None, Meta(description="The HTTP API; `none`: there is none.")] = (
+        HttpListen()
+    )
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token_sha256: Annotated[
-        tuple[str, ...],
-        Meta(description="SHA-256 (64 hex) of its bearer token; two while a token is being changed."),
+        tuple[Digest, ...],
+        Meta(
+            max_length=2,
+            description="SHA-256 (64 hex) of its bearer token; two while a token is being changed.",
+        ),
     ] = ()
     may_page: Annotated[
         tuple[str, ...],
         Meta(description="Targets it may page: names, `carrier:*`, `carrier:address`, or `everyone`."),
     ] = ()
     classes: Annotated[
-        tuple[MessageClass, ...], Meta(description="Classes it may use; first is its default.")
+        tuple[MessageClass, ...],
+        Meta(min_length=1, description="Classes it may use; `normal`, or the last, where none is named."),
     ] = (
         MessageClass.NORMAL,
         MessageClass.URGENT,
         MessageClass.CRITICAL,
         MessageClass.BULK,
     )
-    rate: Annotated[Rate | None, Meta(description="Messages it may submit.")] = None
-    networks: Annotated[tuple[str, ...], Meta(description="Networks it may come from; empty: any.")] = ()
+    rate: Annotated[Rate | None, Meta(description="Messages it may submit; none: no limit of its own.")] = (
+        None
+    )
+    networks: Annotated[tuple[Network, ...], Meta(description="Networks it may come from; empty: any.")] = ()
 
 
 class ClassSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    deadline: Annotated[float, Meta(description="How long a delivery is worth trying.")]
+    deadline: Annotated[Duration, Meta(gt=0, description="How long a delivery is worth trying.")]
     next_leg_after: Annotated[
-        float | None,
+        Duration | None,
         Meta(description="The next leg opens if the first still waits after this; none: on failure only."),
     ]
-    waits: Annotated[tuple[float, ...], Meta(description="Waits between tries of one leg; the last repeats.")]
-    step_wait: Annotated[float | None, Meta(description="How long a person has to accept.")]
-    until: Annotated[Level, Meta(description="The level at which a message is done.")]
+    waits: Annotated[
+        tuple[Duration, ...],
+        Meta(min_length=1, description="Waits between tries of one leg; the last repeats."),
+    ]
+    step_wait: Annotated[
+        Duration | None, Meta(gt=0, description="How long a person has to accept; none: nobody is asked.")
+    ]
+    until: Annotated[
+        Level,
+        Meta(description="The level at which a message is done, for targets that ask for no more."),
+    ]
     in_doubt: Annotated[
         Literal["resend", "resend_after", "assume", "hold"],
         Meta(description="What follows when the text left us and no answer came."),
     ]
-    resend_after: Annotated[float, Meta(description="Wait for late proof before a second copy.")] = 60.0
-    admission: Annotated[float, Meta(description="Share of the queue budget at which it is refused.")] = 1.0
+    resend_after: Annotated[Duration, Meta(description="Wait for late proof before a second copy.")] = 60.0
+    admission: Annotated[
+        float, Meta(gt=0, le=1, description="Share of the queue and disk budget at which it is refused.")
+    ] = 1.0
+
+
+CLASSES: Mapping[MessageClass, ClassSettings] = {
+    # delivery semantics 8.1 (legs, waits, deadlines, steps), 6 (doubt), 10.3 (admission), 1.4 (until)
+    MessageClass.CRITICAL: ClassSettings(
+        deadline=15 * 60.0,
+        next_leg_after=10.0,
+        waits=(0.0, 5.0, 10.0, 20.0, 30.0, 30.0),
+        step_wait=2 * 60.0,
+        until=Level.ACKNOWLEDGED,
+        in_doubt="resend",
+        admission=1.0,
+    ),
+    MessageClass.URGENT: ClassSettings(
+        deadline=60 * 60.0,
+        next_leg_after=15.0,
+        waits=(0.0, 15.0, 30.0, 60.0, 60.0),
+        step_wait=5 * 60.0,
+        until=Level.HANDED_OVER,
+        in_doubt="resend",
+        admission=0.95,
+    ),
+    MessageClass.NORMAL: ClassSettings(
+        deadline=24 * 3600.0,
+        next_leg_after=None,
+        waits=(30.0, 120.0, 300.0, 600.0, 1800.0, 1800.0),
+        step_wait=None,
+        until=Level.HANDED_OVER,
+        in_doubt="resend_after",
+        resend_after=60.0,
+        admission=0.85,
+    ),
+    MessageClass.BULK: ClassSettings(
+        deadline=24 * 3600.0,
+        next_leg_after=None,
+        waits=(300.0, 900.0, 3600.0, 3600.0),
+        step_wait=None,
+        until=Level.HANDED_OVER,
+        in_doubt="assume",
+        admission=0.70,
+    ),
+}
+
+TEXTS: Mapping[str, tuple[str, ...]] = {
+    "default": ("{text} CB {callback} {ref}", "{short} CB {callback} {ref}", "CB {callback} {ref}")
+}
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,20 +211,18 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 5
     share: Annotated[float, Meta(gt=0, le=1, description="Share of failures that opens it …")] = 0.5
     of: Annotated[int, Meta(ge=1, description="… of at least so many attempts …")] = 20
-    within: Annotated[float, Meta(gt=0, description="… within this time.")] = 60.0
+    within: Annotated[Duration, Meta(gt=0, description="… within this time.")] = 60.0
     unanswered: Annotated[int, Meta(ge=1, description="Unanswered submits in a row that open it.")] = 3
-    rests: Annotated[tuple[float, ...], Meta(description="How long it rests, one after the other.")] = (
-        15.0,
-        30.0,
-        60.0,
-        120.0,
-    )
+    rests: Annotated[
+        tuple[Duration, ...],
+        Meta(min_length=1, description="How long it rests, one after the other; the last repeats."),
+    ] = (15.0, 30.0, 60.0, 120.0)
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Keys that every link has; *own* holds the adapter's settings, read from the same YAML mapping."""
 
-    adapter: Annotated[str, Meta(description="The protocol: `snpp`.")]
+    adapter: Annotated[str, Meta(description="The protocol it speaks.")]
     path: Annotated[
         Literal["internet", "phone", "lan", "cell"], Meta(description="What it needs to get out.")
     ] = "internet"
@@ -126,17 +233,26 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     rate: Annotated[Rate | None, Meta(description="Pages the carrier allows; holds after outages too.")] = (
         None
     )
-    per_session: Annotated[int | None, Meta(ge=1, description="Pages in one conversation.")] = None
+    per_session: Annotated[
+        int | None, Meta(ge=1, description="Pages in one conversation; none: no limit.")
+    ] = None
     max_tries: Annotated[
         int | None,
         Meta(ge=1, description="“Later” answers after which a page fails; none: its deadline ends it."),
     ] = None
-    open_timeout: Annotated[float | None, Meta(gt=0, description="To connect and log in.")] = None
-    answer_timeout: Annotated[float | None, Meta(gt=0, description="For the carrier's answer.")] = None
-    idle: Annotated[float, Meta(ge=0, description="How long a conversation without work is kept.")] = 5.0
+    open_timeout: Annotated[
+        Duration | None, Meta(gt=0, description="To connect and log in; none: the adapter's.")
+    ] = None
+    answer_timeout: Annotated[
+        Duration | None, Meta(gt=0, description="For the carrier's answer; none: the adapter's.")
+    ] = None
+    idle: Annotated[Duration, Meta(description="How long a conversation without work is kept.")] = 5.0
     mark_copies: Annotated[bool, Meta(description="Mark what may be a second copy with ` (copy 2)`.")] = True
     costly: Annotated[bool, Meta(description="Ask a person before a second copy is sent.")] = False
     breaker: Annotated[Breaker, Meta(description="When a failing link is rested.")] = Breaker()
+    same_as: Annotated[
+        str | None, Meta(description="A link of the same carrier whose keys count where this one has none.")
+    ] = None
     own: Any = None
 
 
@@ -145,29 +261,36 @@ class DeviceRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         "pin"
     )
     pattern: Annotated[
-        str | None, Meta(description="Regular expression that a whole address must match (ASCII).")
+        Pattern | None,
+        Meta(description="Regular expression that a whole address must match (ASCII); none: anything."),
     ] = None
 
 
 class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    links: Annotated[dict[str, LinkSettings], Meta(description="Ways into the carrier, in order of trying.")]
+    links: Annotated[
+        dict[Name, LinkSettings],
+        Meta(min_length=1, description="Ways into the carrier, in order of trying."),
+    ]
     device: Annotated[DeviceRule, Meta(description="What an address looks like.")] = DeviceRule()
     text: Annotated[str, Meta(description="Which of `texts` its devices get.")] = "default"
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="As people say it.")]
-    codes: Annotated[tuple[str, ...], Meta(description="Numbers that switchboards page by.")] = ()
+    codes: Annotated[tuple[Code, ...], Meta(description="Numbers that switchboards page by.")] = ()
     plan: Annotated[
         str | None, Meta(description="Which of `plans`; `defaults.people.plan` if not given.")
     ] = None
-    zone: Annotated[str | None, Meta(description="Time zone, if not the site's.")] = None
-    devices: Annotated[dict[str, str], Meta(description="`name: carrier:address`.")] = {}
+    zone: Annotated[Zone | None, Meta(description="Time zone, if not the site's.")] = None
+    devices: Annotated[dict[Name, str], Meta(description="`name: carrier:address`.")] = {}
     test: Annotated[bool, Meta(description="A test pager: drills and echo pages go here only.")] = False
 
 
 class PeopleDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    plan: Annotated[str | None, Meta(description="The plan of a person who names none.")] = None
+    plan: Annotated[
+        str | None,
+        Meta(description="The plan of a person who names none; none: the devices in the order written."),
+    ] = None
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,8 +302,8 @@ class Durability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         bool, Meta(description="Start although the store does not sync; every status then says `unsafe`.")
     ] = False
     batch: Annotated[int, Meta(ge=1, le=4096, description="Units that one commit takes at most.")] = 256
-    linger: Annotated[float, Meta(ge=0, le=0.1, description="Wait for company before each commit.")] = 0.0
-    min_free: Annotated[int, Meta(ge=0, description="Below this much free disk nothing new is accepted.")] = (
+    linger: Annotated[Duration, Meta(le=0.1, description="Wait for company before each commit.")] = 0.0
+    min_free: Annotated[Size, Meta(description="Below this much free disk nothing new is accepted.")] = (
         256 * 1024 * 1024
     )
 
@@ -189,36 +312,59 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     queue: Annotated[int, Meta(ge=1, description="Deliveries that may wait, all classes together.")] = (
         1_000_000
     )
-    body: Annotated[int, Meta(ge=1024, description="Bytes of a request's body.")] = 1 << 20
+    body: Annotated[Size, Meta(ge=1024, description="Bytes of a request's body.")] = 1 << 20
     text: Annotated[int, Meta(ge=1, description="Characters of a message's text.")] = 10_000
     recipients: Annotated[int, Meta(ge=1, description="Targets of one message.")] = 1000
     connections: Annotated[int, Meta(ge=1, description="HTTP connections at a time.")] = 2000
     connections_per_address: Annotated[int, Meta(ge=1, description="The same, from one address.")] = 200
-    request_time: Annotated[float, Meta(gt=0, description="For a whole request to arrive.")] = 30.0
-    expires: Annotated[float, Meta(gt=0, description="Longest `expires_in` and `not_before`.")] = 7 * 86400.0
+    request_time: Annotated[Duration, Meta(gt=0, description="For a whole request to arrive.")] = 30.0
+    expires: Annotated[Duration, Meta(gt=0, description="Longest `expires_in` and `not_before`.")] = (
+        7 * 86400.0
+    )
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    text: Annotated[float, Meta(gt=0, description="How long texts stay after a message's end.")] = 72 * 3600.0
+    text: Annotated[Duration, Meta(gt=0, description="How long texts stay after a message's end.")] = (
+        72 * 3600.0
+    )
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, converted and checked; one immutable value per load, numbered by *generation*."""
 
-    site: Site
-    listen: Listen
-    clients: dict[str, ClientSettings]
-    classes: dict[MessageClass, ClassSettings]
-    texts: dict[str, tuple[str, ...]]
-    carriers: dict[str, Carrier]
-    plans: dict[str, dict[MessageClass, tuple[tuple[str, ...], ...]]]
-    people: dict[str, Person]
-    groups: dict[str, tuple[str, ...]]
-    defaults: Defaults = Defaults()
-    durability: Durability = Durability()
-    limits: Limits = Limits()
-    keep: Keep = Keep()
-    drain_timeout: float = 30.0
+    include: Annotated[
+        tuple[str, ...],
+        Meta(description="More files, relative to this one; `people/*.yaml` is all that match."),
+    ] = ()
+    site: Annotated[Site, Meta(description="The place this gateway serves.")] = Site()
+    listen: Annotated[Listen, Meta(description="The doors that are open.")] = Listen()
+    clients: Annotated[
+        dict[Name, ClientSettings], Meta(description="Programs and places that may submit.")
+    ] = {}
+    classes: Annotated[
+        dict[MessageClass, ClassSettings],
+        Meta(description="How a class is pursued; what is not written keeps its default."),
+    ] = msgspec.field(default_factory=lambda: dict(CLASSES))
+    texts: Annotated[
+        dict[Name, tuple[Form, ...]],
+        Meta(description="What a device is shown: the first form that fits; the last always fits."),
+    ] = msgspec.field(default_factory=lambda: dict(TEXTS))
+    carriers: Annotated[
+        dict[Name, Carrier], Meta(min_length=1, description="Who takes our messages, and the ways in.")
+    ]
+    plans: Annotated[
+        dict[Name, dict[MessageClass, tuple[Together, ...]]],
+        Meta(description="Devices by class: `a + b` together, then the next item."),
+    ] = {}
+    people: Annotated[dict[Name, Person], Meta(description="Whom to reach.")] = {}
+    groups: Annotated[
+        dict[Name, tuple[str, ...]], Meta(description="People and groups who are paged together.")
+    ] = {}
+    defaults: Annotated[Defaults, Meta(description="What counts where nothing else is said.")] = Defaults()
+    durability: Annotated[Durability, Meta(description="How the store keeps its promise.")] = Durability()
+    limits: Annotated[Limits, Meta(description="What the doors take at most.")] = Limits()
+    keep: Annotated[Keep, Meta(description="How long what is on record stays there.")] = Keep()
+    drain_timeout: Annotated[Duration, Meta(description="For begun work to finish when stopping.")] = 30.0
     generation: int = 1
     warnings: tuple[str, ...] = ()
 
@@ -233,3 +379,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(
             LinkName(f"{carrier}.{link}") for carrier, c in self.carriers.items() for link in c.links
         )
+
+    def plan_name(self, person: Person) -> str | None:
+        """The plan that counts for *person*; None: there is none."""
+        return self.defaults.people.plan if person.plan is None else person.plan
+
+    def items_of(self, person: Person, cls: MessageClass) -> tuple[tuple[str, ...], ...]:
+        """Names of the devices that *person* is reached by for *cls*: items one after the other, the
+        devices of one item together. Devices that the person lacks are left out; without a plan every
+        device is an item, in the order written."""
+        plan = self.plan_name(person)
+        if plan is None:
+            return tuple((device,) for device in person.devices)
+        items = (
+            tuple(device for device in item if device in person.devices)
+            for item in self.plans[plan].get(cls, ())
+        )
+        return tuple(item for item in items if item)
+
+
+COMPUTED = frozenset({"generation", "warnings", "own"})
+"""Fields that nobody writes."""
+
+LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
+    Settings: frozenset(
+        [
+            "rotas",
+            "escalations",
+            "integrations",
+            "lines",
+            "mutes",
+            "drills",
+            "logins",
+            "watch",
+            "replies",
+            "lease",
+            "idempotency",
+        ]
+    ),
+    Listen: frozenset({"snpp", "tap", "wctp", "smpp", "smtp"}),
+    HttpListen: frozenset({"tls"}),
+    ClientSettings: frozenset({"tell"}),
+    Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
+    DeviceRule: frozenset({"countries"}),
+    Keep: frozenset({"evidence", "wire", "backup"}),
+    PeopleDefaults: frozenset({"quiet"}),
+    Person: frozenset({"quiet"}),
+}
+"""Keys of the whole product that this version does not know yet: whoever writes one is told so."""

@@ -434,6 +434,10 @@ class DeskRoom(Protocol):
         """Switch a link off, let it finish, or on again; kept over restarts."""
         ...
 
+    async def settings_changed(self, generation: int, digest: str, *, now: Instant) -> None:
+        """New settings are about to take effect: which generation, and a digest of their text (T6)."""
+        ...
+
     async def drop_link(self, link: LinkName, now: Instant) -> int:
         """A link left the settings: its waiting, doubtful and held deliveries become cancelled with an
         event and their incidents due; how many."""
@@ -556,16 +560,30 @@ class Store(Protocol):
     """One engine, opened. ``boot`` counts opens; ``failed`` fires when the disk did (then exit 74);
     ``recovered`` says what was found if the last run was not closed or its log was damaged."""
 
-    intake: Intake
-    work: Work
-    evidence: EvidenceRoom
-    pursuit: PursuitRoom
-    desk: DeskRoom
-    records: Records
-    housekeeping: Housekeeping
     boot: int
     durability: Literal["disk", "unsafe"]
     failed: Deferred[str]
     recovered: str | None
+
+    @property
+    def intake(self) -> Intake: ...
+
+    @property
+    def work(self) -> Work: ...
+
+    @property
+    def evidence(self) -> EvidenceRoom: ...
+
+    @property
+    def pursuit(self) -> PursuitRoom: ...
+
+    @property
+    def desk(self) -> DeskRoom: ...
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def housekeeping(self) -> Housekeeping: ...
 
     async def close(self) -> None: ...

@@ -35,7 +35,7 @@ _INCIDENT = """key, client, dedup, message, class AS message_class, plan, due, b
     version, ending, ended_at, accepted_by, accepted_at"""
 _CHANGING = (
     *("state", "due", "level", "tries", "connects", "doubts", "dup_risk", "possibly_sent", "stop", "fence"),
-    *("begun_at", "correlation", "policy", "reason", "code", "why", "setback", "changed_at"),
+    *("begun_at", "correlation", "policy", "reason", "code", "why", "setback", "changed_at", "copies_before"),
 )
 
 _plain = msgspec.json.Encoder()

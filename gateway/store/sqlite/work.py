@@ -288,6 +288,7 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
     refs: list[Any] = []
     stirred: list[tuple[IncidentKey, Instant]] = []
     late: list[Concluded] = []
+    doubted: list[DeliveryKey] = []
     keys = _plain.encode([done.delivery for done in dones]).decode()
     rows = tx.db.execute(
         "SELECT json_group_array(json_array(key, state, lane, incident, stop)) FROM delivery"
@@ -325,6 +326,8 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         for ref in done.refs:
             refs += (ref.scope, ref.ref, done.delivery, ref.part, lane.number,
                      int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
+        if verdict.happening is Happening.IN_DOUBT and row[3] is not None:
+            doubted.append(done.delivery)
         if row[3] is not None:
             stirred.append((row[3], done.ended))
         if tx.pending:
@@ -333,6 +336,10 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
     write(tx.db, _CONCLUDE, 13, changes, _CONCLUDE_TAIL)
     write(tx.db, _REF, 8, refs)
     tx.flush()
+    for key in doubted:
+        found = tx.delivery(key)
+        assert found is not None
+        units.doubted(tx, found)
     for incident, at in stirred:
         units.stir(tx, incident, at)
     for done in late:

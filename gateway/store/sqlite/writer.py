@@ -79,6 +79,7 @@ class Writer:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"), env, durability.min_free)
         self._tidying = False
         self._untidy = 0
+        self._closed = False
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
     # ------------------------------------------------------------ the reactor's side
@@ -154,6 +155,8 @@ class Writer:
             return [_outcome(unit.what) for unit in units]
         if self.broken is not None:
             return [StoreFailed(self.broken)] * len(units)
+        if self._closed:  # upkeep that fell due behind the close
+            return [StoreFailed("the database was closed")] * len(units)
         try:
             return self._commit(units, room=True)
         except sqlite3.Error as error:
@@ -226,6 +229,7 @@ class Writer:
 
     def _close(self) -> None:
         assert self._opened is not None
+        self._closed = True
         close_database(self.env, self._opened)
 
 

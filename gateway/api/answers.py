@@ -1,0 +1,373 @@
+"""The JSON shapes of all answers. v1 only gains fields.
+
+Instants are RFC 3339 in UTC (``2026-11-21T02:15:09Z``; milliseconds in timelines); sentences show times in
+the site's zone. Fields that hold nothing are ``null`` and not left out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Class = Literal["critical", "urgent", "normal", "bulk"]
+LevelToken = Literal["stored", "handed_over", "in_progress", "on_device", "read", "acknowledged"]
+OutcomeToken = Literal["confirmed", "unanswered", "failed", "expired", "cancelled"]
+DeliveryToken = Literal[
+    "waiting",
+    "kept_quiet",
+    "paused",
+    "begun",
+    "doubt",
+    "needs_decision",
+    "taken",
+    "failed",
+    "expired",
+    "cancelled",
+]
+Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What all answers are."""
+
+
+# ------------------------------------------------------------------ submitting
+
+
+class PlanStep(Answer, frozen=True, kw_only=True):
+    at: Time
+    to: Annotated[str, Meta(description="Person, or address.")]
+    devices: tuple[str, ...]
+    why: str
+
+
+class Note(Answer, frozen=True, kw_only=True):
+    code: str
+    detail: str
+
+
+class Submitted(Answer, frozen=True, kw_only=True):
+    """The answer to a message: it is on stable storage (unless it was a dry run)."""
+
+    id: Annotated[str | None, Meta(description="null for a dry run.")]
+    ref: Annotated[str | None, Meta(description="Four characters; only if it can be acknowledged.")]
+    state: Literal["open", "ended"]
+    outcome: OutcomeToken | None
+    level: LevelToken
+    durability: Literal["disk", "replicated", "unsafe"]
+    says: str
+    message_class: Class = msgspec.field(name="class")
+    until: LevelToken
+    expires_at: Time | None
+    url: str | None
+    console: str | None = None
+    plan: tuple[PlanStep, ...]
+    warnings: tuple[Note, ...]
+
+
+# ------------------------------------------------------------------ standing
+
+
+class Progress(Answer, frozen=True, kw_only=True):
+    """How many people were paged so far, each counted once, by how far it is known to have got for them."""
+
+    people: int
+    stored: int
+    handed_over: int
+    on_device: int
+    acknowledged: int
+
+
+class Next(Answer, frozen=True, kw_only=True):
+    at: Time
+    does: Annotated[str, Meta(description="`page bob`, `try again`, `look again`.")]
+    why: str
+
+
+class DeliveryStanding(Answer, frozen=True, kw_only=True):
+    id: Annotated[str, Meta(description="`d0`, `d1` … in order of opening.")]
+    person: str | None
+    device: str | None
+    link: str
+    state: DeliveryToken
+    level: LevelToken
+    ceiling: Annotated[LevelToken | None, Meta(description="The most that this way out can ever prove.")]
+    tries: int
+    connects: int
+    doubts: int
+    due_at: Time | None
+    second_copy: Annotated[bool, Meta(description="What goes out next may be a second copy.")]
+    code: str | None
+    setback: str | None
+    says: str
+
+
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the story. Fields that do not apply are left out."""
+
+    n: int
+    at: Time
+    what: str
+    delivery: str | None = None
+    link: str | None = None
+    outcome: str | None = None
+    level: LevelToken | None = None
+    code: str | None = None
+    by: str | None = None
+    says: str
+
+
+class Standing(Answer, frozen=True, kw_only=True):
+    """A message in a list, or without its timeline."""
+
+    id: str
+    ref: str | None
+    state: Literal["open", "ended"]
+    outcome: OutcomeToken | None
+    level: LevelToken
+    accepted_by: Annotated[str | None, Meta(description="The person who has it.")]
+    accepted_at: Time | None
+    says: str
+    sender: Annotated[str, Meta(description="Who submitted it.")] = msgspec.field(name="from")
+    to: tuple[str, ...]
+    text: Annotated[str | None, Meta(description="null once it was forgotten.")]
+    message_class: Class = msgspec.field(name="class")
+    until: LevelToken
+    incident: str | None
+    at: Time
+    expires_at: Time | None
+    url: str
+    progress: Progress
+    next: Next | None
+
+
+class Status(Standing, frozen=True, kw_only=True):
+    """Everything that is known about a message."""
+
+    deliveries: tuple[DeliveryStanding, ...]
+    timeline: tuple[TimelineEntry, ...]
+
+
+class Messages(Answer, frozen=True, kw_only=True):
+    """Newest first. *next* is the value of ``before`` for the next page, null at the end."""
+
+    messages: tuple[Standing, ...]
+    next: str | None
+
+
+class Events(Answer, frozen=True, kw_only=True):
+    events: tuple[TimelineEntry, ...]
+
+
+class Done(Answer, frozen=True, kw_only=True):
+    """The answer to every verb: how many pages it changed (0: nothing was left to do), in a sentence, and
+    where the message stands now."""
+
+    changed: int
+    says: str
+    message: Status
+
+
+class StoryLine(Answer, frozen=True, kw_only=True):
+    at: Time
+    says: str
+
+
+class Why(Answer, frozen=True, kw_only=True):
+    """The story of a message in sentences, oldest first, then how it stands and what comes next."""
+
+    id: str
+    ref: str | None
+    story: tuple[StoryLine, ...]
+    now: tuple[str, ...]
+
+
+# ------------------------------------------------------------------ looking round
+
+
+class Whoami(Answer, frozen=True, kw_only=True):
+    client: str
+    administrator: bool
+    may_page: tuple[str, ...]
+    classes: tuple[Class, ...]
+    rate: Annotated[str | None, Meta(description="`60/min`; null: not limited.")]
+    left: Annotated[int | None, Meta(description="How many at this moment; null: not limited.")]
+
+
+class Target(Answer, frozen=True, kw_only=True):
+    name: str
+    kind: Literal["person", "group", "carrier", "address"]
+    says: Annotated[str, Meta(description="The name as people say it.")]
+
+
+class Targets(Answer, frozen=True, kw_only=True):
+    """In order of name, at most 200; *more* if there are others: ask with a longer ``q``."""
+
+    targets: tuple[Target, ...]
+    more: bool
+
+
+class Live(Answer, frozen=True, kw_only=True):
+    live: Literal[True] = True
+
+
+class Ready(Answer, frozen=True, kw_only=True):
+    ready: bool
+    reasons: tuple[str, ...]
+
+
+class HealthAnswer(Answer, frozen=True, kw_only=True):
+    ready: bool
+    reasons: tuple[str, ...]
+    version: str
+    generation: Annotated[int, Meta(description="Counts the settings that were loaded.")]
+    durability: Literal["disk", "replicated", "unsafe"]
+    started_at: Time
+    up_seconds: int
+    backlog: Annotated[int, Meta(description="Pages that are not finished.")]
+
+
+# ------------------------------------------------------------------ administrators
+
+
+class Breaker(Answer, frozen=True, kw_only=True):
+    failures: int
+    until: Time
+
+
+class Failure(Answer, frozen=True, kw_only=True):
+    at: Time
+    says: str
+
+
+class Link(Answer, frozen=True, kw_only=True):
+    link: str
+    adapter: str
+    carrier: str
+    path: str
+    ceiling: LevelToken
+    mode: Literal["open", "suspended", "draining"]
+    by: str | None
+    why: str | None
+    state: Literal["working", "idle", "resting", "suspended", "draining", "down"]
+    breaker: Breaker | None
+    sessions: int
+    waiting: Annotated[dict[str, int], Meta(description="How many pages wait for it, by class.")]
+    oldest_at: Time | None
+    last_taken_at: Time | None
+    last_failure: Failure | None
+    says: str
+
+
+class Links(Answer, frozen=True, kw_only=True):
+    """In file order."""
+
+    links: tuple[Link, ...]
+
+
+class Probed(Answer, frozen=True, kw_only=True):
+    link: str
+    reached: bool
+    says: str
+    capabilities: dict[str, str]
+
+
+class StuckItem(Answer, frozen=True, kw_only=True):
+    """One thing that needs somebody, and the commands that would help."""
+
+    what: Annotated[str, Meta(description="Reference or id of a message, or the name of a link.")]
+    kind: Literal["message", "link"]
+    message_class: Class | None = msgspec.field(name="class")
+    since: Time | None
+    says: str
+    commands: tuple[str, ...]
+
+
+class WaitingItem(Answer, frozen=True, kw_only=True):
+    """Something that waits and is not stuck."""
+
+    count: int
+    says: str
+
+
+class Stuck(Answer, frozen=True, kw_only=True):
+    """What needs somebody, worst first; and what waits by itself."""
+
+    at: Time
+    zone: str
+    says: str
+    needs_you: tuple[StuckItem, ...]
+    waiting: tuple[WaitingItem, ...]
+
+
+class Reloaded(Answer, frozen=True, kw_only=True):
+    generation: int
+    warnings: tuple[str, ...]
+    says: str
+
+
+class ExplainedLeg(Answer, frozen=True, kw_only=True):
+    at: Time
+    person: str | None
+    device: str | None
+    address: str
+    link: str
+    why: str
+    says: str
+
+
+class Explained(Answer, frozen=True, kw_only=True):
+    target: str
+    message_class: Class = msgspec.field(name="class")
+    at: Time
+    plan: tuple[ExplainedLeg, ...]
+
+
+# ------------------------------------------------------------------ errors
+
+
+class ProblemFault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that is wrong. *pointer* is a JSON pointer into the body (``#/to/0``), ``?name`` for a
+    query parameter or the name of a header."""
+
+    pointer: str
+    code: str
+    detail: str
+    given: str | None = None
+    try_: tuple[str, ...] = msgspec.field(default=(), name="try")
+    line: int | None = None
+    column: int | None = None
+
+
+class Problem(Answer, frozen=True, kw_only=True):
+    """An error, as RFC 9457 says; sent as ``application/problem+json``.
+
+    *retry* is whether the same request may succeed later. *stored* is false: nothing was stored or
+    changed; null where that cannot be known (the disk failed): send the same Idempotency-Key again.
+    """
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: tuple[ProblemFault, ...]
+    retry: bool
+    stored: Literal[False] | None
+    request_id: str
+
+
+class ProblemKind(Answer, frozen=True, kw_only=True):
+    """What a code of a problem means."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    means: str
+    retry: bool
+
+
+Document = dict[str, Any]

@@ -1,0 +1,238 @@
+"""The demo: a gateway on the embedded store, a simulated carrier for every protocol, one page by each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from gateway.adapters.base import Client, Submission
+from gateway.app.adapters import specs
+from gateway.app.files import control_socket, load, spool_folder, store_path
+from gateway.app.house import House
+from gateway.env import BASE32, Env
+from gateway.errors import GatewayError
+from gateway.model import Content, MessageClass, seconds_between
+from gateway.outcome import Level
+from gateway.sim.snpp import Progress, SimulatedSnpp, SnppQuirks
+from gateway.sim.truth import Truth
+from gateway.store.base import Store
+from gateway.waiting import first_of
+
+log = Logger()
+
+FOLDER = Path(".demo")
+PREFERRED_PORT = 8080
+PAGE_TIMEOUT = 30.0  # seconds for one simulated page: far more than it needs, so a hang is seen
+ADMINISTRATOR = Client(name="demo", administrator=True)
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One way out that the demo shows."""
+
+    protocol: str
+    target: str
+    whose: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one page got; an element of ``gateway demo --once --json``."""
+
+    protocol: str
+    level: str
+    seconds: float
+
+
+WAYS = (Way(protocol="snpp", target="bob", whose="Bob's pager"),)
+
+SETTINGS = """\
+# The demo's settings: everything stays on this machine. `gateway init` writes yours.
+site: {{name: Demo, zone: UTC, store: "sqlite:gateway.db"}}
+listen: {{http: {{at: "127.0.0.1:{http}"}}}}
+clients:
+  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "acme:*"]}}
+carriers:
+  acme:
+    device: {{id: pin, pattern: "[0-9]{{7}}"}}
+    links:
+      net: {{adapter: snpp, at: "127.0.0.1:{snpp}", two_way: true}}
+people:
+  bob: {{name: Bob Ferrand, devices: {{pager: "acme:5551213"}}}}
+groups: {{demo-oncall: [bob]}}
+"""
+
+
+class Demo:
+    """A whole demo over one env."""
+
+    def __init__(self, env: Env, folder: Path = FOLDER) -> None:
+        self._env = env
+        self._folder = folder
+        self.token = "demo-" + "".join(env.random.choice(BASE32) for _ in range(8))
+        self.path = folder / "gateway.yaml"
+        self.house: House | None = None
+
+    async def start(self, open_store: Any) -> None:
+        """Simulated carriers first, then the gateway that knows where they are."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        progress = (Progress(after=1.0, code=860), Progress(after=2.0, code=870))
+        carrier = SimulatedSnpp(
+            self._env, SnppQuirks(progress=progress), Truth(self._folder / "pagers.jsonl")
+        )
+        port = await carrier.listen("127.0.0.1:0")
+        for http in (PREFERRED_PORT, 0):
+            self._write(snpp=port.getHost().port, http=http)
+            settings = load(self.path)
+            store: Store = await open_store(
+                store_path(settings, self.path), self._env, durability=settings.durability
+            )
+            house = House(
+                settings,
+                lambda generation: load(self.path, generation),
+                specs(),
+                store,
+                self._env,
+                control=control_socket(settings, self.path),
+                spool=spool_folder(settings, self.path),
+                limit_connections=200,
+            )
+            try:
+                await house.start()
+            except CannotListenError:
+                await house.stop()
+                if http == 0:
+                    raise
+                continue
+            self.house = house
+            break
+
+    def _write(self, *, snpp: int, http: int) -> None:
+        text = SETTINGS.format(http=http, snpp=snpp, token_sha256=sha256(self.token.encode()).hexdigest())
+        self._env.files.replace(self.path, text.encode())
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        assert self.house is not None
+        host = self.house.addresses[-1]
+        return f"http://{host.host}:{host.port}"
+
+    async def page(self, way: Way) -> Result:
+        """One page by *way*; waits until its carrier has it."""
+        assert self.house is not None
+        started = self._env.now()
+        accepted = await self.house.reception.submit(
+            ADMINISTRATOR,
+            Submission(
+                to=(way.target,),
+                content=Content(text=f"Hello from the demo, by {way.protocol.upper()}"),
+                message_class=MessageClass.URGENT,
+                until=Level.HANDED_OVER,
+            ),
+        )
+        level = Level.STORED
+        while seconds_between(started, self._env.now()) < PAGE_TIMEOUT:
+            row = await self.house.records.message(accepted.id, client=None)
+            assert row is not None
+            level = row.level
+            if level >= Level.HANDED_OVER or row.ending is not None:
+                break
+            await first_of(self.house.bell.wait(row.message), self._env.sleep(0.2))
+        seconds = round(seconds_between(started, self._env.now()), 3)
+        return Result(protocol=way.protocol, level=level.token, seconds=seconds)
+
+
+LEVEL_WORDS = {
+    Level.STORED: "saved",
+    Level.HANDED_OVER: "carrier has it",
+    Level.IN_PROGRESS: "on its way",
+    Level.ON_DEVICE: "on the pager",
+    Level.READ: "opened",
+    Level.ACKNOWLEDGED: "accepted",
+}
+
+
+def climbed(level: str) -> str:
+    """``saved ▸ carrier has it``: the steps up to *level* that were seen."""
+    top = Level[level.upper()]
+    return " ▸ ".join(dict.fromkeys((LEVEL_WORDS[Level.STORED], LEVEL_WORDS[top])))
+
+
+def demo(*, once: bool, as_json: bool) -> int:
+    """``gateway demo``: the exit code. With *once*: one page by each way, then the end."""
+    from gateway.env.real import RealEnv, install_reactor
+
+    reactor = install_reactor()
+    from gateway.observe import begin_logging
+    from gateway.store.sqlite import open_store
+
+    os.umask(0o077)
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    logfile = (FOLDER / "gateway.log").open("a")  # kept: the log writes to its descriptor
+    env = RealEnv(reactor)
+    begin_logging(logfile, clock=env.clock)
+    show = Demo(env)
+    codes: list[int] = []
+
+    def say(line: str) -> None:
+        if not as_json:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    async def play() -> None:
+        await show.start(open_store)
+        say(
+            f" Gateway up: embedded store {FOLDER / 'gateway.db'}, {len(WAYS)} simulated carrier"
+            f"{'s' if len(WAYS) > 1 else ''}. No page leaves this machine."
+        )
+        say(" One page by each way out                 how far it got                    time")
+        results = []
+        for way in WAYS:
+            result = await show.page(way)
+            results.append(result)
+            good = Level[result.level.upper()] >= Level.HANDED_OVER
+            say(
+                f"   {way.protocol.upper():5} {way.whose:15} {climbed(result.level):45} "
+                f"{result.seconds:5.1f} s   {'✓' if good else '✗ see .demo/gateway.log'}"
+            )
+        reached = all(Level[result.level.upper()] >= Level.HANDED_OVER for result in results)
+        codes.append(0 if reached else 4)
+        if as_json:
+            sys.stdout.write(msgspec.json.encode(results).decode() + "\n")
+            sys.stdout.flush()
+        if once:
+            reactor.stop()
+            return
+        say(
+            f" Send   curl {show.url}/v1/messages -H 'Authorization: Bearer {show.token}' "
+            '-d \'{"to":"demo-oncall","text":"hello"}\''
+        )
+        say(" Why    .venv/bin/gateway queue list --state all   then   .venv/bin/gateway why ID")
+        say(" Yours  .venv/bin/gateway init      Stop   Ctrl-C (nothing saved is lost; start again and see)")
+
+    def failed(failure: Any) -> None:
+        error = failure.value
+        if isinstance(error, GatewayError | OSError):
+            sys.stderr.write(f"gateway demo: {error}\n")
+        else:
+            log.failure("the demo failed", failure=failure)
+            sys.stderr.write(f"gateway demo failed: {error}. The log is {FOLDER / 'gateway.log'}.\n")
+        codes.append(1)
+        if reactor.running:
+            reactor.stop()
+
+    def end() -> Deferred[None] | None:
+        return None if show.house is None else Deferred.fromCoroutine(show.house.stop())
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(play()).addErrback(failed))
+    reactor.addSystemEventTrigger("before", "shutdown", end)
+    reactor.run()
+    logfile.close()
+    return codes[-1] if codes else 0

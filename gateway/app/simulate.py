@@ -1,0 +1,51 @@
+"""A simulated carrier as a process of its own: ``gateway sim snpp``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway.app.daemon import EXIT_IN_USE
+from gateway.sim.snpp import SimulatedSnpp, SnppQuirks
+from gateway.sim.truth import Truth
+
+
+def snpp(quirks: SnppQuirks, *, at: str, log: Path | None, as_json: bool) -> int:
+    """Serve until stopped; the exit code. One line on standard output says where it listens."""
+    from gateway.env.real import RealEnv, install_reactor
+
+    reactor = install_reactor()
+    from gateway.observe import begin_logging
+
+    env = RealEnv(reactor)
+    begin_logging(sys.stderr, clock=env.clock, level="warn")
+    codes: list[int] = []
+    os.umask(0o077)  # the log names pagers and texts
+    truth = Truth(log)
+
+    async def begin() -> None:
+        port = await SimulatedSnpp(env, quirks, truth).listen(at)
+        host = port.getHost()
+        where = f"{host.host}:{host.port}"
+        line = (
+            msgspec.json.encode({"protocol": "snpp", "at": where, "log": None if log is None else str(log)})
+            if as_json
+            else f" Simulated SNPP carrier at {where}. Ctrl-C ends it.".encode()
+        )
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+
+    def failed(failure: Failure) -> None:
+        sys.stderr.write(f"gateway sim snpp: {failure.getErrorMessage()}\n")
+        codes.append(EXIT_IN_USE)
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin()).addErrback(failed))
+    reactor.run()
+    truth.close()
+    return codes[-1] if codes else 0

@@ -1,0 +1,655 @@
+"""One lane per link: open when work is due, take the best due delivery, begin, submit, conclude.
+
+Lanes are independent: one dead carrier delays nobody else. A lane alone decides when its link is opened
+again; adapters try once. What lasts is in the store; a lane keeps sessions, breaker and rate, and starts
+with fresh ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.adapters.base import (
+    AdapterSpec,
+    Enquiring,
+    Findings,
+    Link,
+    Measure,
+    Probing,
+    Reception,
+    Session,
+)
+from gateway.attempt import attempt
+from gateway.bell import Bell
+from gateway.env import Env
+from gateway.errors import StoreFailed
+from gateway.model import Instant, LinkName, Page, later, seconds_between
+from gateway.observe import Metrics
+from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
+from gateway.pacing import Breaker, Bucket, RetryBudget
+from gateway.render import render
+from gateway.retry import connect_waits, decide, policy_for
+from gateway.settings.types import LinkSettings, Settings
+from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
+from gateway.waiting import LOOK_EVERY, first_of
+
+log = Logger()
+
+Mode = Literal["open", "suspended", "draining"]
+
+TOLD_OF_A_MISS = 64  # deliveries that learn of one failed connect; the rest wait behind them anyway
+OPEN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between failed opens of a link that does not rest yet
+CRITICAL_OPEN_WAIT = 1.0  # seconds: a critical page tries even a resting link, one a second (semantics 8.4)
+ENQUIRIES_AT_ONCE = 16
+WINDOW_WITH_RESERVE = 4  # slots from which on a share is kept for critical and urgent (semantics 10.1)
+OVERDUE_GRACE = 60.0  # seconds beyond the link's own limits after which an adapter counts as broken
+
+
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended, and when it began."""
+
+    outcome: Outcome
+    began: Instant
+
+
+class LaneState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a lane stands, for people."""
+
+    link: LinkName
+    mode: Mode
+    by: str | None
+    why: str | None
+    doing: Literal["working", "idle", "resting", "suspended", "draining", "down"]
+    sessions: int
+    under_way: int
+    failures: int
+    rests_until: Instant | None
+    last_taken: Instant | None
+    failing_since: Instant | None
+    last_failure: str | None
+
+
+class Lane:
+    """Runs one link."""
+
+    def __init__(
+        self,
+        name: LinkName,
+        spec: AdapterSpec,
+        link: Link,
+        own: LinkSettings,
+        settings: Callable[[], Settings],
+        work: Work,
+        desk: DeskRoom,
+        reception: Reception,
+        bell: Bell,
+        env: Env,
+        metrics: Metrics,
+    ) -> None:
+        self.name = name
+        self._spec = spec
+        self._link = link
+        self._own = own
+        self._settings = settings
+        self._work = work
+        self._desk = desk
+        self._reception = reception
+        self._bell = bell
+        self._env = env
+        self._metrics = metrics
+        self._measure: Measure = spec.measure(own)
+        self._breaker = Breaker(own.breaker)
+        self._bucket = None if own.rate is None else Bucket(own.rate, env.now())
+        self._budget = RetryBudget()
+        self._fence = 0
+        self._stopping = False
+        self._mode: Mode = "open"
+        self._by: str | None = None
+        self._why: str | None = None
+        self._conversations: list[_Conversation] = []
+        self._opening = 0
+        self._failed_opens = 0
+        self._last_open = Instant(0)
+        self._paused_until = Instant(0)
+        self._last_taken: Instant | None = None
+        self._failing_since: Instant | None = None
+        self._last_failure: str | None = None
+        self._next_enquiry: Instant | None = env.now() if spec.enquiry_waits else None
+        self._next_critical: Instant | None = None
+        self._done: Deferred[None] | None = None
+
+    # -------------------------------------------------------------- running
+
+    async def recover(self, fence: int) -> None:
+        """Take over under *fence*: what an earlier run began and never concluded is in doubt. That was our
+        end and not the carrier's: the link is not rested for it."""
+        self._fence = fence
+        for begun in await self._work.interrupted(self.name, fence):
+            outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
+            await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+
+    def start(self, mode: Mode, by: str | None, why: str | None) -> None:
+        """Begin to take; *mode* is what is on record for the link."""
+        self._mode, self._by, self._why = mode, by, why
+        self._done = Deferred.fromCoroutine(self._run())
+
+    async def stop(self) -> None:
+        """Begin nothing more; what is begun finishes; sessions say goodbye."""
+        self._stopping = True
+        self._bell.ring(self.name)
+        if self._done is not None:
+            await self._done
+
+    def set_mode(self, mode: Mode, by: str | None, why: str | None) -> None:
+        """Switch the link off or on, or let it finish; already on record."""
+        self._mode, self._by, self._why = mode, by, why
+        if mode == "open":
+            self._breaker = Breaker(self._own.breaker)
+            self._failed_opens = 0
+        self._bell.ring(self.name)
+
+    async def probe(self) -> Findings:
+        """Run the dialogue up to, not including, the message."""
+        if isinstance(self._link, Probing):
+            return await self._link.probe()
+        session = await self._link.open()
+        if isinstance(session, NotSent):
+            return Findings(reached=False, says=session.why)
+        await session.close()
+        return Findings(reached=True, says="connected and logged in")
+
+    @property
+    def resting(self) -> bool:
+        """Whether other links should be tried first."""
+        return self._mode != "open" or self._breaker.rests_until is not None
+
+    def state(self) -> LaneState:
+        """How it stands now."""
+        now = self._env.now()
+        doing: Literal["working", "idle", "resting", "suspended", "draining", "down"]
+        under_way = sum(one.under_way for one in self._conversations)
+        if self._mode != "open":
+            doing = "suspended" if self._mode == "suspended" else "draining"
+        elif self._breaker.resting(now):
+            doing = "resting"
+        elif self._failed_opens:
+            doing = "down"
+        else:
+            doing = "working" if under_way or self._opening else "idle"
+        return LaneState(
+            link=self.name,
+            mode=self._mode,
+            by=self._by,
+            why=self._why,
+            doing=doing,
+            sessions=len(self._conversations),
+            under_way=under_way,
+            failures=self._breaker.failures,
+            rests_until=self._breaker.rests_until if doing == "resting" else None,
+            last_taken=self._last_taken,
+            failing_since=self._failing_since,
+            last_failure=self._last_failure,
+        )
+
+    async def _run(self) -> None:
+        """Open conversations while there is more due than the open ones can take."""
+        while not self._stopping:
+            rung = self._bell.wait(self.name)
+            try:
+                wait = await self._look()
+            except StoreFailed:
+                return  # the daemon stops: nothing may be begun any more
+            except Exception:  # the edge of the room: a lane never ends by itself
+                log.failure("lane {link} failed; looking again in {wait} s", link=self.name, wait=LOOK_EVERY)
+                wait = LOOK_EVERY
+            await first_of(rung, self._env.sleep(wait))
+        await gatherResults([one.ended for one in self._conversations], consumeErrors=True)
+
+    async def _look(self) -> float:
+        """Open one more conversation if it is wanted; seconds until the next look."""
+        if self._stopping:
+            return LOOK_EVERY
+        if self._mode != "open":
+            return await self._pass_on()
+        if any(one.idle for one in self._conversations):
+            return LOOK_EVERY  # it takes what is due by itself
+        if len(self._conversations) + self._opening >= self._own.sessions:
+            return LOOK_EVERY
+        now = self._env.now()
+        taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
+        due = [at for at in (taking.next_due, self._next_enquiry, rested) if at is not None]
+        if not due:
+            return LOOK_EVERY
+        self._next_critical = taking.next_critical
+        start = max(min(due), self._may_open_at(now))
+        if start > now:
+            return min(LOOK_EVERY, seconds_between(now, start))
+        await self._open()
+        return 0.0
+
+    async def _pass_on(self) -> float:
+        """The link is switched off: those who wait learn of it, so that their next legs open."""
+        now = self._env.now()
+        taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        if taking.next_due is None:
+            return LOOK_EVERY
+        if taking.next_due <= now:
+            by = f" by {self._by}" if self._by else ""
+            what = "switched off" if self._mode == "suspended" else "being emptied"
+            told = await self._tell_of_a_miss(
+                NotSent(code=self._mode, why=f"this way out is {what}{by}"), now
+            )
+            return 0.0 if told == TOLD_OF_A_MISS else 1.0
+        return min(LOOK_EVERY, seconds_between(now, taking.next_due))
+
+    def _may_open_at(self, now: Instant) -> Instant:
+        """When the link may be opened: paused, backing off or resting, but critical tries one a second."""
+        pause = self._paused_until
+        if self._failed_opens:
+            wait = OPEN_WAITS[min(self._failed_opens, len(OPEN_WAITS)) - 1]
+            pause = max(pause, later(self._last_open, wait))
+        if self._breaker.rests_until is not None:
+            pause = max(pause, self._breaker.rests_until)
+        critical = self._next_critical
+        if critical is not None and critical <= now and self._paused_until <= now:
+            pause = min(pause, later(self._last_open, CRITICAL_OPEN_WAIT))
+        return pause
+
+    async def _open(self) -> None:
+        """Connect and log in once; a failure is told to those who wait, and to the breaker."""
+        began = self._last_open = self._env.now()
+        self._opening += 1
+        try:
+            session = await self._link.open()
+        except Exception:  # an adapter's bug while connecting: nothing can have been sent
+            log.failure("adapter of {link} broke while connecting", link=self.name)
+            session = NotSent(code="adapter-broke", why="the adapter failed while connecting; see the log")
+        finally:
+            self._opening -= 1
+        if isinstance(session, NotSent):
+            await self._missed(session, began)
+            return
+        self._failed_opens = 0
+        self._failing_since = None
+        self._breaker.probed()
+        conversation = _Conversation(self, session, self._own, self._bell, self._env)
+        self._conversations.append(conversation)
+        conversation.start()
+
+    async def _missed(self, failure: NotSent, began: Instant) -> None:
+        now = self._env.now()
+        self._failed_opens += 1
+        self._note_failure(now, failure.why, unanswered=False)
+        told = await self._tell_of_a_miss(failure, began)
+        self._metrics.attempts.labels(self.name, "not_sent").inc()
+        log.warn(
+            "link could not be opened: {link}: {why}",
+            link=self.name,
+            why=failure.why,
+            code=failure.code,
+            waiting=told,
+        )
+
+    async def _tell_of_a_miss(self, failure: NotSent, began: Instant) -> int:
+        """Those who wait for this link wait longer, and their incidents look for another way; how many."""
+        told = await self._work.missed(
+            Missed(
+                lane=self.name,
+                fence=self._fence,
+                began=began,
+                ended=self._env.now(),
+                code=failure.code,
+                why=failure.why,
+                waits=connect_waits(self._settings().classes, self._env.random.random()),
+                limit=TOLD_OF_A_MISS,
+            )
+        )
+        self._bell.ring("pursue")
+        return told
+
+    def _note_failure(self, now: Instant, why: str, *, unanswered: bool) -> None:
+        self._failing_since = self._failing_since or now
+        self._last_failure = why
+        if self._breaker.failed(now, unanswered=unanswered):
+            log.warn("link rests: {link} until {until}", link=self.name, until=self._breaker.rests_until)
+
+    # -------------------------------------------------------------- taking, for conversations
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether anything may be begun."""
+        return self._mode == "open" and not self._stopping
+
+    async def take(self, free: int, slots: int, ordinary_under_way: int) -> Taking:
+        """The best due deliveries for *free* of *slots*, as pacing allows; they are begun."""
+        now = self._env.now()
+        limit = free
+        if self._breaker.half_open:
+            limit = 0 if any(one.under_way for one in self._conversations) else min(limit, 1)
+        if self._bucket is not None:
+            limit = min(limit, self._bucket.left(now))
+        if self._paused_until > now:
+            limit = 0
+        reserved = math.ceil(slots * self._own.reserve) if slots >= WINDOW_WITH_RESERVE else 0
+        ordinary = max(0, min(limit, slots - reserved - ordinary_under_way))
+        if self._bucket is not None:
+            self._bucket.take(limit)  # before the await: two conversations must not spend the same token
+        taking = await self._work.begin(self.name, self._fence, limit=limit, ordinary=ordinary, now=now)
+        if self._bucket is not None:
+            self._bucket.take(len(taking.begun) - limit)  # give back what was not used
+        self._next_critical = taking.next_critical
+        return taking
+
+    def next_take(self, taking: Taking) -> float:
+        """Seconds until taking again may bring something."""
+        now = self._env.now()
+        if taking.next_due is None:
+            return LOOK_EVERY
+        start = max(taking.next_due, self._paused_until)
+        if self._bucket is not None and not self._bucket.left(now):
+            start = max(start, self._bucket.next_at(now))
+        # due but not begun: the window is full, or its reserve is kept; a conclusion rings
+        return min(LOOK_EVERY, seconds_between(now, start)) if start > now else LOOK_EVERY
+
+    async def submit(self, begun: Begun, session: Session) -> Conclusion:
+        """Attempt a begun delivery."""
+        self._env.failpoint("T2")
+        began = self._env.now()
+        outcome = await attempt(session, self._page(begun), self._env, self._longest())
+        self._env.failpoint("sent")
+        return Conclusion(outcome=outcome, began=began)
+
+    def _longest(self) -> float:
+        """Seconds after which an attempt cannot be under way any more, whatever the adapter says."""
+        open_time = self._own.open_timeout or self._spec.open_timeout
+        answer = self._own.answer_timeout or self._spec.answer_timeout
+        return 10 * (open_time + answer) + OVERDUE_GRACE
+
+    def _page(self, begun: Begun) -> Page:
+        settings = self._settings()
+        copy = 1 + begun.copies_before + begun.doubts
+        carrier = settings.carriers.get(self.name.partition(".")[0])
+        forms = settings.texts.get(carrier.text if carrier else "default") or ("{text}",)
+        rendered = render(
+            begun.content,
+            forms,
+            self._measure,
+            message_class=begun.message_class,
+            ref=begun.ref,
+            copy=copy if self._own.mark_copies else 1,
+            sender=begun.client,
+        )
+        return Page(
+            delivery=begun.delivery,
+            public_id=begun.public_id,
+            correlation=begun.correlation,
+            address=begun.address,
+            text=rendered.text,
+            message_class=begun.message_class,
+            expires=begun.deadline,
+            sender=begun.content.callback,
+            replies=begun.content.replies,
+            copy=copy,
+        )
+
+    async def conclude(self, begun: Begun, conclusion: Conclusion) -> None:
+        """Learn from an outcome how the link does, and put it on record."""
+        first = not (begun.tries or begun.connects or begun.doubts)
+        self._heed(conclusion.outcome, self._env.now(), first=first)
+        await self._record(begun, conclusion)
+
+    async def _record(self, begun: Begun, conclusion: Conclusion) -> None:
+        """Decide what follows and put it on record; then tell whoever waits."""
+        outcome = conclusion.outcome
+        now = self._env.now()
+        settings = self._settings()
+        policy = policy_for(settings.classes[begun.message_class], self._own)
+        verdict = decide(outcome, begun, policy, now, self._env.random.random())
+        if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
+            verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
+        token = token_of(outcome)
+        done = await self._work.conclude(
+            Concluded(
+                delivery=begun.delivery,
+                message=begun.message,
+                lane=self.name,
+                fence=self._fence,
+                began=conclusion.began,
+                ended=now,
+                outcome=token,
+                code=outcome.code,
+                why=outcome.why,
+                verdict=verdict,
+                refs=outcome.refs if isinstance(outcome, Taken) else (),
+                warning=outcome.warning if isinstance(outcome, Taken) else None,
+            )
+        )
+        self._env.failpoint("T3")
+        self._metrics.attempts.labels(self.name, token).inc()
+        if isinstance(outcome, InDoubt):
+            self._metrics.doubts.labels(self.name).inc()
+        if not done:
+            log.warn(
+                "conclusion came too late: {delivery} on {link}", delivery=begun.delivery, link=self.name
+            )
+            return
+        if isinstance(outcome, Taken):
+            self._metrics.handed_over(begun.message_class, seconds_between(begun.opened_at, now))
+        else:
+            log.info(
+                "attempt concluded: {outcome}",
+                outcome=token,
+                link=self.name,
+                code=outcome.code,
+                delivery=begun.delivery,
+                happening=verdict.happening.name,
+            )
+        if isinstance(outcome, Refused) and outcome.about is About.LINK:
+            await self._switch_off(outcome, now)
+        self._bell.ring(begun.message)
+        if begun.incident is not None:
+            self._bell.ring("pursue")
+        if verdict.due is not None:
+            self._bell.ring("lapse" if verdict.then is not None else self.name)
+
+    def _heed(self, outcome: Outcome, now: Instant, *, first: bool) -> None:
+        """What an outcome says about the link itself: breaker, pause, retry budget."""
+        if first:
+            self._budget.first_try(now)
+        match outcome:
+            case InDoubt(why=why):
+                self._note_failure(now, why, unanswered=True)
+            case NotSent(why=why):
+                self._note_failure(now, why, unanswered=False)
+            case Later(about=About.LINK, not_before=not_before):
+                waits = self._own.breaker.rests
+                self._paused_until = not_before or later(now, min(waits[0], LOOK_EVERY))
+                self._breaker.succeeded(now)
+            case Taken():
+                self._last_taken = now
+                self._breaker.succeeded(now)
+                for ref in outcome.refs if self._spec.enquiry_waits else ():
+                    self._enquire_at(ref.enquire_at)
+            case _:
+                self._breaker.succeeded(now)
+
+    async def _switch_off(self, outcome: Refused, now: Instant) -> None:
+        """The carrier refuses the link itself (credentials, service): a person must look."""
+        why = f"{outcome.code} {outcome.why}".strip()
+        await self._desk.set_link(self.name, "suspended", by="gateway", why=why, now=now)
+        self.set_mode("suspended", "gateway", why)
+        log.error("link suspended: {link}: {why}", link=self.name, why=why)
+
+    # -------------------------------------------------------------- enquiries, for conversations
+
+    async def enquire(self, session: Session) -> None:
+        """Ask the carrier about what it took, as far as that is due; know when the next one is."""
+        now = self._env.now()
+        if self._next_enquiry is None or self._next_enquiry > now or not isinstance(session, Enquiring):
+            return
+        self._next_enquiry = None  # while this conversation asks, no other one does
+        waits = self._spec.enquiry_waits
+        next_ = [later(now, waits[0])]  # if this breaks
+        try:
+            # nothing was put off for longer than the last wait: what is not due yet says when to look again
+            coming = await self._work.enquiries(self.name, later(now, waits[-1]), ENQUIRIES_AT_ONCE)
+            due = [one for one in coming if one.ref.enquire_at is None or one.ref.enquire_at <= now]
+            again = [one.ref.enquire_at for one in coming[len(due) :]]
+            for enquiry in due:
+                again.append(await self._enquire(session, enquiry))
+            if len(due) == ENQUIRIES_AT_ONCE:
+                again.append(now)  # there may be more
+            next_ = [at for at in again if at is not None]
+        finally:
+            for at in next_:
+                self._enquire_at(at)
+
+    async def _enquire(self, session: Enquiring, enquiry: Enquiry) -> Instant | None:
+        """Ask once; when to ask again."""
+        final = False
+        for evidence in await session.enquire(enquiry.ref):
+            final = final or evidence.final
+            await self._reception.report(self.name, evidence)
+        again = None if final else self._ask_again(enquiry)
+        await self._work.enquired(enquiry, again)
+        return again
+
+    def _enquire_at(self, at: Instant | None) -> None:
+        known = (self._next_enquiry, at)
+        self._next_enquiry = min((one for one in known if one is not None), default=None)
+
+    def _ask_again(self, enquiry: Enquiry) -> Instant | None:
+        waits = self._spec.enquiry_waits
+        return later(self._env.now(), waits[enquiry.asked]) if enquiry.asked < len(waits) else None
+
+    def ended(self, conversation: _Conversation) -> None:
+        """A conversation is over."""
+        self._conversations.remove(conversation)
+        self._bell.ring(self.name)
+
+    def until_enquiry(self) -> float:
+        """Seconds until an enquiry is due."""
+        if self._next_enquiry is None:
+            return LOOK_EVERY
+        return max(0.0, seconds_between(self._env.now(), self._next_enquiry))
+
+
+class _Conversation:
+    """One session of a lane while it lasts: fills its free slots with the best due deliveries."""
+
+    def __init__(self, lane: Lane, session: Session, own: LinkSettings, bell: Bell, env: Env) -> None:
+        self._lane = lane
+        self._session = session
+        self._own = own
+        self._bell = bell
+        self._env = env
+        self._lost = False
+        self._ordinary = 0
+        self._submitted = 0
+        self._concluding = 0
+        self.under_way = 0
+        self.ended: Deferred[None] = Deferred()
+        session.lost.addBoth(self._on_lost)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has a free slot and may still take."""
+        return not self._lost and self._free() > 0
+
+    def start(self) -> None:
+        """Begin to take."""
+        Deferred.fromCoroutine(self._converse()).addBoth(self._finish)
+
+    def _on_lost(self, _: object) -> None:
+        self._lost = True
+        self._bell.ring(self._lane.name)
+
+    def _finish(self, result: object) -> None:
+        _tell(result, "conversation of {link} failed", self._lane.name)
+        self._lane.ended(self)
+        self.ended.callback(None)
+
+    def _left(self) -> int:
+        """Pages that this conversation still takes, those under way not counted."""
+        left = self._session.slots if self._session.left is None else self._session.left - self.under_way
+        if self._own.per_session is not None:
+            left = min(left, self._own.per_session - self._submitted)
+        return left
+
+    def _free(self) -> int:
+        return min(self._session.slots - self.under_way, self._left())
+
+    async def _converse(self) -> None:
+        """Talk, then say goodbye. Not ``finally``: a conversation that is thrown away cannot say anything."""
+        try:
+            await self._talk()
+        except Exception:
+            self._lost = True
+            await self._session.close()
+            raise
+        self._lost = True  # from here on it takes nothing: what comes due wants another conversation
+        await self._session.close()
+
+    async def _talk(self) -> None:
+        lane, env = self._lane, self._env
+        quiet_since = env.now()
+        while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
+            rung = self._bell.wait(lane.name)
+            wait = LOOK_EVERY
+            if self._free() > 0:
+                await lane.enquire(self._session)
+            free = self._free()
+            if free > 0 and not self._lost:
+                taking = await lane.take(free, self._session.slots, self._ordinary)
+                for begun in taking.begun:
+                    self._run(begun)
+                wait = lane.next_take(taking)
+            if self.under_way:
+                quiet_since = env.now()
+            else:
+                quiet = seconds_between(quiet_since, env.now())
+                if quiet >= self._own.idle:
+                    break
+                wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
+            await first_of(rung, env.sleep(wait))
+        while self.under_way or self._concluding:
+            await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
+
+    def _run(self, begun: Begun) -> None:
+        """Start an attempt in a free slot; the slot is free again as soon as its end is being written."""
+        self.under_way += 1
+        self._submitted += 1
+        self._ordinary += not begun.message_class.pressing
+        Deferred.fromCoroutine(self._attempt(begun)).addBoth(
+            lambda result: _tell(result, "attempt of {link} failed", self._lane.name)
+        )
+
+    async def _attempt(self, begun: Begun) -> None:
+        try:
+            conclusion = await self._lane.submit(begun, self._session)
+        finally:
+            self.under_way -= 1
+            self._ordinary -= not begun.message_class.pressing
+        self._concluding += 1
+        try:
+            written = Deferred.fromCoroutine(self._lane.conclude(begun, conclusion))
+            self._bell.ring(self._lane.name)  # what is begun now is written behind this conclusion
+            await written
+        finally:
+            self._concluding -= 1
+            if not self._concluding:
+                self._bell.ring(self._lane.name)
+
+
+def _tell(result: object, what: str, link: LinkName) -> None:
+    """Log the failure of a coroutine that nobody awaits; a failed store is told by whoever stops."""
+    if isinstance(result, Failure) and not isinstance(result.value, StoreFailed):
+        log.failure(what, failure=result, link=link)

@@ -1,0 +1,269 @@
+"""The ladder: the next move of an incident. Pure; ``PursuitRoom.advance`` records it.
+
+Here are the moves that direct targets need: open the next leg, stop copies that are no longer wanted, wait,
+end. A target without an escalation is one step whose people all count: its timer starts with the step, and
+somebody who was reached late still has the whole step to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from gateway.lifecycle import FINAL, State
+from gateway.model import DeliveryKey, Instant, Leg, MessageClass, later
+from gateway.outcome import Level
+from gateway.settings.types import ClassSettings
+from gateway.store.base import Advance, Ending, Facts, LegFacts, NewDelivery
+
+
+def open_leg(
+    plan: tuple[Leg, ...],
+    index: int,
+    message_class: MessageClass,
+    of_class: ClassSettings,
+    now: Instant,
+    expires: Instant | None,
+    *,
+    due: Instant | None = None,
+    copies_before: int = 0,
+) -> NewDelivery:
+    """Leg *index* of a plan as a delivery: due at once (or at *due*), bounded by its class and the client."""
+    leg = plan[index]
+    start = due if due is not None else now
+    deadline = later(start, of_class.deadline)
+    return NewDelivery(
+        leg=index,
+        person=leg.person,
+        device=leg.device,
+        address=leg.address,
+        link=leg.link,
+        message_class=message_class,
+        due=start,
+        deadline=deadline if expires is None else min(deadline, expires),
+        last=not any(
+            other.track == leg.track and (other.item, other.chain, other.place) > _order(leg)
+            for other in plan
+            if other.chain == leg.chain or other.item > leg.item
+        ),
+        copies_before=copies_before,
+    )
+
+
+def first_legs(plan: tuple[Leg, ...]) -> tuple[int, ...]:
+    """The legs that a plan opens at once: of each track the first link of each device of its first item."""
+    return tuple(n for n, leg in enumerate(plan) if leg.item == 0 and leg.place == 0)
+
+
+def next_move(classes: dict[MessageClass, ClassSettings], facts: Facts, now: Instant) -> Advance:
+    """What to do for *facts* at *now*: legs to open, copies to stop, an ending, or when to look again."""
+    of_class = classes[facts.message_class]
+    tracks = [_Track(facts, of_class, number, now) for number in sorted({leg.track for leg in facts.plan})]
+    if facts.accepted_by is not None or all(track.reached for track in tracks):
+        return _end(facts, now, "confirmed", _open_of(facts.legs))
+    if facts.expires is not None and now >= facts.expires:
+        return _end(facts, now, _ending(facts, expired=True), _open_of(facts.legs))
+    wanted = [index for track in tracks for index in track.wanted()]
+    stop = [key for track in tracks for key in track.unwanted()]
+    if wanted:
+        return Advance(
+            incident=facts.incident,
+            version=facts.version,
+            at=now,
+            open=tuple(_opened(facts, of_class, index, now) for index in wanted),
+            stop=tuple(stop),
+            due=later(now, of_class.next_leg_after) if of_class.next_leg_after is not None else None,
+            why="next_leg",
+        )
+    if all(track.spent for track in tracks):
+        until = _answer_until(facts, of_class)
+        if until is None or now >= until:
+            return _end(facts, now, _ending(facts, expired=False), ())
+        return _wait(facts, now, stop, [until])
+    looks = [look for track in tracks if (look := track.next_look()) is not None]
+    return _wait(facts, now, stop, looks)
+
+
+class _Track:
+    """One person, or one direct address: its legs, and what they still need."""
+
+    def __init__(self, facts: Facts, of_class: ClassSettings, number: int, now: Instant) -> None:
+        self._plan = facts.plan
+        self._now = now
+        self._hedge = of_class.next_leg_after
+        self._indices = [n for n, leg in enumerate(facts.plan) if leg.track == number]
+        self._latest = {leg.leg: leg for leg in facts.legs}  # by age: a retried leg's newest row counts
+        self._legs = [leg for leg in facts.legs if facts.plan[leg.leg].track == number]
+        self.reached = any(leg.level >= facts.until and not leg.setback for leg in self._legs)
+        self._until = facts.until
+
+    @property
+    def spent(self) -> bool:
+        """Nothing more can be opened and nothing that was opened can still be sent."""
+        return (
+            self.reached
+            or (
+                all(n in self._latest for n in self._indices)
+                and all(leg.state in FINAL for leg in self._legs)
+            )
+            or (self._carried and all(leg.state in FINAL for leg in self._legs))
+        )
+
+    @property
+    def _carried(self) -> bool:
+        """A carrier took it and has not taken it back."""
+        return any(leg.state is State.TAKEN and not leg.setback for leg in self._legs)
+
+    def wanted(self) -> Iterator[int]:
+        """Indices of legs to open now: the next link of each device that got nowhere, or the next item."""
+        if self.reached:
+            return
+        items = sorted({self._plan[n].item for n in self._indices})
+        for item in items:
+            chains = self._chains(item)
+            if all(chain[0] not in self._latest for chain in chains):
+                yield from (chain[0] for chain in chains)  # the item before got nowhere
+                return
+            exhausted = True
+            following = []
+            for chain in chains:
+                opened = [self._latest[n] for n in chain if n in self._latest]
+                if not self._stuck(opened):
+                    exhausted = False
+                elif len(opened) < len(chain):
+                    exhausted = False
+                    following.append(self._next_of(chain, opened[-1]))
+            if following:
+                yield from following
+            if not exhausted:
+                return
+
+    def unwanted(self) -> Iterator[DeliveryKey]:
+        """Copies to stop: a device's other links once one carrier took it; everything once reached."""
+        for leg in self._legs:
+            if leg.state in FINAL or leg.state is State.BEGUN:
+                continue
+            if self.reached or any(
+                other.state is State.TAKEN and not other.setback and self._same_device(other, leg)
+                for other in self._legs
+            ):
+                yield leg.delivery
+
+    def next_look(self) -> Instant | None:
+        """When a leg that still waits will have waited long enough; None if nothing hangs on time."""
+        if self._hedge is None or self.reached:
+            return None
+        looks = [
+            at
+            for leg in self._legs
+            if leg.state in (State.WAITING, State.BEGUN)
+            and (at := later(leg.opened_at, self._hedge)) > self._now
+        ]
+        return min(looks, default=None)
+
+    def _chains(self, item: int) -> list[list[int]]:
+        """The legs of an item by device, each in order of links."""
+        mine = [n for n in self._indices if self._plan[n].item == item]
+        numbers = sorted({self._plan[n].chain for n in mine})
+        return [[n for n in mine if self._plan[n].chain == number] for number in numbers]
+
+    def _stuck(self, opened: list[LegFacts]) -> bool:
+        """Whether a device needs another way: its newest leg failed, is in doubt, or waits too long."""
+        if any(leg.state is State.TAKEN and not leg.setback for leg in opened):
+            return False
+        newest = opened[-1]
+        if newest.state in (State.WAITING, State.BEGUN):
+            waited = self._hedge is not None and self._now >= later(newest.opened_at, self._hedge)
+            return waited or (newest.state is State.WAITING and newest.failures > 0)
+        return True
+
+    def _next_of(self, chain: list[int], newest: LegFacts) -> int:
+        """The next link of a device; after a failure the first one on another path, if there is one."""
+        unopened = [n for n in chain if n not in self._latest]
+        path = self._plan[newest.leg].path
+        other = [n for n in unopened if self._plan[n].path != path]
+        return other[0] if newest.failures and other else unopened[0]
+
+    def _same_device(self, one: LegFacts, other: LegFacts) -> bool:
+        a, b = self._plan[one.leg], self._plan[other.leg]
+        return (a.item, a.chain) == (b.item, b.chain)
+
+
+def _order(leg: Leg) -> tuple[int, int, int]:
+    return leg.item, leg.chain, leg.place
+
+
+def _opened(facts: Facts, of_class: ClassSettings, index: int, now: Instant) -> NewDelivery:
+    leg = facts.plan[index]
+    copies = sum(
+        max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN))
+        for other in facts.legs
+        if facts.plan[other.leg].track == leg.track
+    )
+    return open_leg(
+        facts.plan, index, facts.message_class, of_class, now, facts.expires, copies_before=copies
+    )
+
+
+def _answer_until(facts: Facts, of_class: ClassSettings) -> Instant | None:
+    """How long the level that was asked for may still come; None if it cannot."""
+    taken = [leg for leg in facts.legs if leg.state is State.TAKEN]
+    if not taken or facts.until <= Level.HANDED_OVER:
+        return None
+    start = max([facts.step_started, *(leg.concluded_at or leg.opened_at for leg in taken)])
+    wait = of_class.step_wait if facts.until is Level.ACKNOWLEDGED else None
+    end = later(start, wait if wait is not None else of_class.deadline)
+    return end if facts.expires is None else min(end, facts.expires)
+
+
+def _ending(facts: Facts, *, expired: bool) -> Ending:
+    """The outcome of an incident that did not get as far as was asked."""
+    states = {leg.state for leg in facts.legs}
+    reached_somebody = any(leg.state is State.TAKEN and not leg.setback for leg in facts.legs)
+    if reached_somebody and facts.until > Level.HANDED_OVER:
+        return "unanswered"
+    if expired or State.EXPIRED in states:
+        return "expired"
+    if states == {State.CANCELLED}:
+        return "cancelled"
+    return "failed"
+
+
+def _open_of(legs: Iterable[LegFacts]) -> tuple[DeliveryKey, ...]:
+    return tuple(leg.delivery for leg in legs if leg.state not in FINAL and leg.state is not State.BEGUN)
+
+
+def _end(facts: Facts, now: Instant, ending: Ending, stop: tuple[DeliveryKey, ...]) -> Advance:
+    return Advance(
+        incident=facts.incident, version=facts.version, at=now, stop=stop, ending=ending, why=ending
+    )
+
+
+def _wait(facts: Facts, now: Instant, stop: list[DeliveryKey], looks: list[Instant]) -> Advance:
+    if facts.expires is not None:
+        looks = [*looks, facts.expires]
+    return Advance(
+        incident=facts.incident,
+        version=facts.version,
+        at=now,
+        stop=tuple(stop),
+        due=min(looks, default=None),
+    )
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """What will happen next if nothing else does; for people ("Bob is paged in 48 s")."""
+
+    at: Instant | None
+    opens: tuple[Leg, ...] = ()
+    ends: Ending | None = None
+
+
+def foresee(classes: dict[MessageClass, ClassSettings], facts: Facts, now: Instant) -> Pending:
+    """The next move as it would be made at the next look."""
+    look = next_move(classes, facts, now).due
+    if look is None:
+        return Pending(at=None)
+    then = next_move(classes, facts, max(look, now))
+    return Pending(at=look, opens=tuple(facts.plan[new.leg] for new in then.open), ends=then.ending)

@@ -1,0 +1,37 @@
+"""Evidence from carriers: on record before the carrier is answered, then the level climbs."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from gateway.adapters.base import Evidence
+from gateway.bell import Bell
+from gateway.env import Env
+from gateway.model import LinkName
+from gateway.store.base import EvidenceRoom
+
+log = Logger()
+
+
+class Receipt:
+    """The way up for what carriers report about pages they took."""
+
+    def __init__(self, evidence: EvidenceRoom, bell: Bell, env: Env) -> None:
+        self._evidence = evidence
+        self._bell = bell
+        self._env = env
+
+    async def report(self, link: LinkName, evidence: Evidence) -> None:
+        """Record *evidence* (T4); unmatched evidence is kept until its submit concludes, at most 7 d."""
+        matched = await self._evidence.report(link, evidence, self._env.now())
+        self._env.failpoint("T4")
+        log.info(
+            "receipt {how}: {state} over {link}",
+            how=matched.how,
+            state=evidence.state,
+            link=link,
+            delivery=matched.delivery,
+        )
+        if matched.message is not None:
+            self._bell.ring(matched.message)
+            self._bell.ring("pursue")
