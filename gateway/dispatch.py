@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
 from twisted.logger import Logger
 
 from gateway.bell import Bell
 from gateway.env import Env
-from gateway.errors import StoreFailed
-from gateway.lane import LOOK_EVERY, Lane
-from gateway.model import LinkName, seconds_between
-from gateway.store.base import DeskRoom, Work
-from gateway.waiting import first_of
+from gateway.lane import Lane
+from gateway.lifecycle import Happening
+from gateway.model import Instant, LinkName, seconds_between
+from gateway.store.base import Begun, Concluded, DeskRoom, Verdict, Work
+from gateway.waiting import LOOK_EVERY, Rounds
 
 log = Logger()
+
+
+def _left_behind(begun: Begun, fence: int, now: Instant) -> Concluded:
+    """The end of an attempt whose link is gone from the settings."""
+    return Concluded(
+        delivery=begun.delivery,
+        message=begun.message,
+        lane=begun.link,
+        fence=fence,
+        began=begun.begun_at,
+        ended=now,
+        outcome="in_doubt",
+        code="interrupted",
+        why="the gateway stopped while this page was being sent, and the link is gone from the settings",
+        verdict=Verdict(happening=Happening.IN_DOUBT, due=now, then="hold", doubts=1),
+    )
 
 
 class Dispatch:
@@ -25,8 +41,7 @@ class Dispatch:
         self._bell = bell
         self._env = env
         self._lanes: dict[LinkName, Lane] = {}
-        self._stopping = False
-        self._lapsing: Deferred[None] | None = None
+        self._lapsing = Rounds("lapse", self._lapse_round, bell, env)
 
     async def start(
         self, lanes: tuple[Lane, ...], modes: dict[LinkName, tuple[str, str, str | None]]
@@ -34,7 +49,7 @@ class Dispatch:
         """Expire what is past its deadline, take over the lanes, then begin to take."""
         await self.lapse()
         await self.add(lanes, modes)
-        self._lapsing = Deferred.fromCoroutine(self._keep_lapsing())
+        self._lapsing.start()
 
     async def add(self, lanes: tuple[Lane, ...], modes: dict[LinkName, tuple[str, str, str | None]]) -> None:
         """More lanes, at the start or after a reload."""
@@ -47,20 +62,35 @@ class Dispatch:
             )
             self._lanes[lane.name] = lane
 
-    async def remove(self, name: LinkName) -> None:
-        """A link left the settings: its lane finishes what is begun, its deliveries go elsewhere."""
+    async def remove(self, name: LinkName, limit: float) -> None:
+        """A link left the settings or changed: its lane finishes what is begun, within *limit* seconds;
+        what does not end in time is in doubt for whoever holds the lane next."""
         lane = self._lanes.pop(name)
-        await lane.stop()
+        stopping = Deferred.fromCoroutine(lane.stop())
+        stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
+        try:
+            await stopping
+        except TimeoutError:
+            log.warn("lane of {link} is taken away while it works", link=name)
+
+    async def leave(self, names: tuple[LinkName, ...]) -> int:
+        """Links that the store knows and the settings do not: what an earlier run began there is in doubt,
+        and everything open is cancelled so that incidents go on elsewhere; how many deliveries."""
+        fence = await self._work.hold(names)
+        dropped = 0
+        for name in names:
+            now = self._env.now()
+            for begun in await self._work.interrupted(name, fence):
+                await self._work.conclude(_left_behind(begun, fence, now))
+            dropped += await self._desk.drop_link(name, now)
+        return dropped
 
     async def stop(self) -> None:
         """All lanes finish what is begun; nothing more is begun."""
-        self._stopping = True
-        self._bell.ring("lapse")
         await gatherResults(
             [Deferred.fromCoroutine(lane.stop()) for lane in self._lanes.values()], consumeErrors=True
         )
-        if self._lapsing is not None:
-            await self._lapsing
+        await self._lapsing.stop()
 
     def lane(self, name: LinkName) -> Lane | None:
         """The lane of a link."""
@@ -84,18 +114,10 @@ class Dispatch:
         if lapsed.expired:
             log.warn("deliveries expired: {expired}", expired=lapsed.expired)
 
-    async def _keep_lapsing(self) -> None:
-        while not self._stopping:
-            rung = self._bell.wait("lapse")
-            try:
-                due = await self._work.next_lapse()
-                wait = LOOK_EVERY if due is None else seconds_between(self._env.now(), due)
-                if wait <= 0:
-                    await self.lapse()
-                    continue
-            except StoreFailed:
-                return
-            except Exception:  # the edge of the room
-                log.failure("lapsing failed; again in {wait} s", wait=LOOK_EVERY)
-                wait = LOOK_EVERY
-            await first_of(rung, self._env.sleep(min(wait, LOOK_EVERY)))
+    async def _lapse_round(self) -> float:
+        due = await self._work.next_lapse()
+        wait = LOOK_EVERY if due is None else seconds_between(self._env.now(), due)
+        if wait > 0:
+            return min(wait, LOOK_EVERY)
+        await self.lapse()
+        return 0.0

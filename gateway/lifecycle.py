@@ -29,6 +29,9 @@ class State(enum.IntEnum):
         return "needs_decision" if self is State.HELD else self.name.lower()
 
 
+DOUBTS_PER_LINK = 2  # of one delivery; then a person decides (delivery semantics 6)
+DOUBTS_PER_CHAIN = 4  # of all legs to one person; then nothing is sent again
+
 FINAL = frozenset({State.TAKEN, State.FAILED, State.EXPIRED, State.CANCELLED})
 OPEN = frozenset(State) - FINAL
 

@@ -250,7 +250,7 @@ class Metrics:
         self._shown_waiting = {one for one in self._shown_waiting if one[0] != name}
 
     def exposition(self, accept: str = "") -> tuple[str, bytes]:
-        """Content type and body of ``/metrics``: Prometheus text 0.0.4, or what *accept* asks for."""
+        """Content type and body of the metrics page: Prometheus text 0.0.4, or what *accept* asks for."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
@@ -394,7 +394,6 @@ EVENTS = (
         "So many passed their deadline unsent since the last look.",
     ),
     Event("forgotten: {texts} texts, {keys} keys", "debug", (), "Retention: what was deleted."),
-    Event("housekeeping failed; again in {wait} s", "critical", (), "A mistake of ours; nothing was lost."),
     Event(
         "incident ended: {ending}",
         "info or warn",
@@ -402,16 +401,16 @@ EVENTS = (
         "A pursuit is over; a warning unless it was confirmed.",
     ),
     Event(
+        "lane of {link} is taken away while it works",
+        "warn",
+        (),
+        "A reload changed or removed the link, and a page did not end within drain_timeout: it is in doubt.",
+    ),
+    Event(
         "lane {link} failed; looking again in {wait} s",
         "critical",
         (),
         "A mistake of ours; the lane goes on.",
-    ),
-    Event(
-        "lapsing failed; again in {wait} s",
-        "critical",
-        (),
-        "A mistake of ours; deadlines are looked at again.",
     ),
     Event(
         "link could not be opened: {link}: {why}",
@@ -433,6 +432,18 @@ EVENTS = (
         "The carrier refused us (login, account): nothing goes out until somebody switches it on again.",
     ),
     Event(
+        "{room} failed; it looks again in {wait} s",
+        "critical",
+        (),
+        "A mistake of ours in one room's loop; nothing was lost, and it goes on.",
+    ),
+    Event(
+        "incident of {message} could not be pursued",
+        "critical",
+        (),
+        "A mistake of ours about one incident; it stays due, the others go on.",
+    ),
+    Event(
         "log lines dropped: {count}",
         "warn",
         (),
@@ -443,9 +454,6 @@ EVENTS = (
         "critical",
         (),
         "The stop went on without it; it is in doubt at the next start.",
-    ),
-    Event(
-        "pursuing failed; looking again in {wait} s", "critical", (), "A mistake of ours; incidents stay due."
     ),
     Event(
         "receipt {how}: {state} over {link}", "info", ("delivery",), "A carrier reported, and what it fitted."
@@ -462,13 +470,14 @@ EVENTS = (
         (),
         "A message that was sent while no gateway ran is on disk.",
     ),
-    Event(
-        "the spool directory cannot be read; again in {wait} s",
-        "critical",
-        (),
-        "Permissions, or a mistake of ours; the files stay.",
-    ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
+    Event(
+        "the store was recovered: {what}",
+        "warn",
+        (),
+        "The last run was not stopped in order, or its log was damaged; what was lost, if anything, is said.",
+    ),
+    Event("settings: {warning}", "warn", (), "A reload took effect, but somebody should know this."),
     Event("settings not reloaded: {mistake}", "error", (), "One mistake of the file, with its place."),
     Event(
         "settings not reloaded: {mistakes} mistakes",
@@ -491,9 +500,6 @@ EVENTS = (
         "critical",
         (),
         "It took too long; what was begun is in doubt at the next start.",
-    ),
-    Event(
-        "watching failed; again in {wait} s", "critical", (), "A mistake of ours; metrics are old meanwhile."
     ),
     Event(
         "what a thread reported could not be taken in",
@@ -855,9 +861,9 @@ Printed from the tables in `gateway/observe.py` by `python -m gateway.observe`; 
 
 ## Metrics
 
-`GET /metrics`, in Prometheus text or, where the scraper asks for it, OpenMetrics. Labels come from the
-settings and from fixed lists, never from a message. The process itself is described by the usual
-`process_*` metrics.
+In Prometheus text or OpenMetrics. They are counted from this version on; the next one serves them at
+`GET /metrics`. Labels come from the settings and from fixed lists, never from a message. The process itself
+is described by the usual `process_*` metrics.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

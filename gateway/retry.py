@@ -6,14 +6,12 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.lifecycle import Happening
+from gateway.lifecycle import DOUBTS_PER_CHAIN, DOUBTS_PER_LINK, Happening
 from gateway.model import Instant, MessageClass, later
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
 from gateway.settings.types import ClassSettings, LinkSettings
 from gateway.store.base import Begun, Verdict
 
-DOUBTS_PER_LINK = 2  # delivery semantics 6
-DOUBTS_PER_CHAIN = 4
 BREAKS_PER_PAGE = 3  # a page that breaks its adapter so often is quarantined (delivery semantics 3)
 RETRY_SPACING = 1.0  # seconds: at most one retry a second and person for critical and urgent (8.3)
 BROKE = "adapter-broke"  # our own bug met while the page was being sent: nobody knows what left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, assert_never
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Meta
 from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
-from gateway.env import Env, Tls, address_of
+from gateway.env import Address, Env, Tls
 from gateway.model import Instant, LinkName, MessageClass, Page, later
 from gateway.outcome import (
     About,
@@ -22,7 +23,8 @@ from gateway.outcome import (
     Refused,
     Taken,
 )
-from gateway.settings.types import Endpoint, LinkSettings, Secret
+from gateway.settings.kinds import host_and_port, is_loopback
+from gateway.settings.types import Endpoint, LinkSettings, Objection, Secret
 from protocols.snpp import codec
 from protocols.snpp import messages as m
 from protocols.snpp.client import Conversation, Limits
@@ -71,6 +73,33 @@ class SnppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(description="Ask MSTAtus about tags; `never` where tags are not usable (Spok)."),
     ] = "auto"
 
+    def check(self) -> Iterator[Objection]:
+        """What the wire cannot carry, and what travels in clear (RFC 1861 has no protection of its own)."""
+        if self.login is not None and not _is(m.SnppWord, self.login):
+            yield Objection(key="login", what="cannot be a login of SNPP.", remedy=WORD)
+        if self.password is not None and not _is(m.SnppSecret, self.password.value):
+            yield Objection(key="password", what="cannot be a password of SNPP.", remedy=WORD)
+        if self.password is not None and self.login is None:
+            yield Objection(key="password", what="is of no use without login.", remedy="Write login too.")
+        if self.password is not None and self.tls == "off" and not is_loopback(self.at):
+            yield Objection(
+                key="password",
+                what="travels in clear.",
+                remedy="Write tls: required if the carrier offers it.",
+                warning=True,
+            )
+
+
+WORD = f"Write 1 to {m.MAX_WORD} ASCII characters without blanks."
+
+
+def _is(kind: type[m.SnppText], value: str) -> bool:
+    try:
+        kind(value)
+    except m.InvalidValue:
+        return False
+    return True
+
 
 class SnppLink:
     """One configured way into a paging terminal."""
@@ -116,7 +145,8 @@ class SnppLink:
     def _conversation(self) -> Conversation:
         own = self._own
         tls = Tls(name=own.tls_name, ca_file=own.ca_file) if own.tls == "required" else None
-        address = address_of(own.at, tls)
+        host, port = host_and_port(own.at)
+        address = Address(host=host, port=port, tls=tls)
         login = None
         if own.login is not None:
             password = None if own.password is None else m.SnppSecret(own.password.value)
@@ -157,9 +187,12 @@ class SnppSession:
         return self._with_enquiry(msgspec.structs.replace(outcome, why=why), result)
 
     async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
-        """MSTAtus, once."""
+        """MSTAtus, once; nothing while a page is under way, for one conversation says one thing at a time."""
         tag, _, passcode = ref.ref.partition(" ")
-        status = await self._conversation.status(tag, passcode)
+        try:
+            status = await self._conversation.status(tag, passcode)
+        except m.LocalProtocolError:  # a page is under way; asked again when the lane next looks
+            return ()
         if status is None or not status.known:
             return ()
         return evidence_of(status, ref, self._env.now())

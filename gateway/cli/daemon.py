@@ -34,7 +34,7 @@ _SAID_AS = {
     "Idempotency-Key": "--key",
 }
 _REMEDIES = {
-    "not-found": "gateway queue list shows what is there.",
+    "not-found": "gateway queue list --state all shows what is there.",
     "unknown-link": "gateway carriers list shows the names.",
     "unknown-person": "Write the name as the settings spell it, for example: --for carol",
     "person-required": "Say who has it, for example: --for carol",

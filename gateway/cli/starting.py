@@ -102,7 +102,9 @@ def init(at: Surface, path: Path, yes: bool) -> None:
     login = ask("Login that it wants (empty: none)", "", _a_text_or_nothing)
     password = ask.secret(f"Password of {login}") if login else None
     person, pin = ask("First person and pager number", "Alice Moreau, 5551212", _a_person)
-    store = ask("Where the database goes", str(Path("gateway.db").resolve()), _a_text)
+    installed = path.resolve().is_relative_to("/etc")
+    where = "/var/lib/gateway/gateway.db" if installed else str(Path("gateway.db").resolve())
+    store = ask("Where the database goes", where, _a_text)
     secret, digest = new_token()
     text = settings_text(
         site=site,

@@ -59,12 +59,6 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
-def address_of(at: str, tls: Tls | None = None) -> Address:
-    """``host:port`` or ``[::1]:port``, as the settings have checked it."""
-    host, _, port = at.rpartition(":")
-    return Address(host=host.strip("[]"), port=int(port), tls=tls)
-
-
 class Endpoint(Protocol):
     """IStreamClientEndpoint, as a type that mypy can check."""
 

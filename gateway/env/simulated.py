@@ -916,7 +916,8 @@ class SimulatedTransport:
             self._producer.resumeProducing()
 
     def _close_if_done(self) -> None:
-        if self._producer is None and self._unread <= WINDOW:  # the rest is the kernel's
+        supplied = self._producer is None or (self._streaming and not self._producer_paused)
+        if supplied and self._unread <= WINDOW:  # the rest is the kernel's
             if not self._write_ended:
                 self._write_ended = True
                 self._send(_End(ConnectionDone()))

@@ -197,14 +197,9 @@ def _order(leg: Leg) -> tuple[int, int, int]:
 def _opened(facts: Facts, of_class: ClassSettings, index: int, now: Instant) -> NewDelivery:
     leg = facts.plan[index]
     copies = sum(
-        max(1, other.doubts)
+        max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN))
         for other in facts.legs
         if facts.plan[other.leg].track == leg.track
-        and (
-            other.possibly_sent
-            or other.doubts
-            or other.state in (State.BEGUN, State.DOUBT, State.HELD, State.TAKEN)
-        )
     )
     return open_leg(
         facts.plan, index, facts.message_class, of_class, now, facts.expires, copies_before=copies

@@ -434,6 +434,10 @@ class DeskRoom(Protocol):
         """Switch a link off, let it finish, or on again; kept over restarts."""
         ...
 
+    async def settings_changed(self, generation: int, digest: str, *, now: Instant) -> None:
+        """New settings are about to take effect: which generation, and a digest of their text (T6)."""
+        ...
+
     async def drop_link(self, link: LinkName, now: Instant) -> int:
         """A link left the settings: its waiting, doubtful and held deliveries become cancelled with an
         event and their incidents due; how many."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from gateway.adapters.base import Evidence
 from gateway.errors import Conflict
-from gateway.lifecycle import FINAL, OPEN, Happening, State, states_before
+from gateway.lifecycle import DOUBTS_PER_CHAIN, FINAL, OPEN, Happening, State, states_before
 from gateway.model import DeliveryKey, IncidentKey, Instant, LinkName, MessageKey, checksum, later
 from gateway.outcome import Level
 from gateway.store.base import Advance, Concluded, Ending, Matched, Missed, NewDelivery
@@ -31,6 +31,7 @@ from gateway.store.rows import (
 )
 
 STOPPABLE = states_before(Happening.CANCELLED)
+ONE_MORE = (State.BEGUN, State.TAKEN)  # than its doubts: the copy under way, or the one that arrived
 
 
 class Book(Protocol):
@@ -200,9 +201,38 @@ def miss(book: Book, row: Delivery, missed: Missed) -> None:
     stir(book, row.incident, missed.ended)
 
 
+def other_copies(book: Book, row: Delivery) -> int:
+    """Copies that other legs may have brought the same person by now, or are about to."""
+    return sum(
+        other.doubts + (other.state in ONE_MORE or (other.state is State.WAITING and other.dup_risk))
+        for other in _others(book, row)
+    )
+
+
+def doubted(book: Book, row: Delivery) -> None:
+    """*row* has come into doubt: legs to the same person that still wait would now bring another copy."""
+    for other in _others(book, row):
+        if other.state is State.WAITING:
+            other.copies_before = max(other.copies_before, other_copies(book, other))
+            book.save_delivery(other)
+
+
+def _others(book: Book, row: Delivery) -> Iterable[Delivery]:
+    whose = row.person or row.address
+    return (
+        other
+        for other in book.deliveries(row.message)
+        if other.key != row.key and (other.person or other.address) == whose
+    )
+
+
 def settle(book: Book, row: Delivery, now: Instant) -> None:
-    """A doubt's time has come: it goes on by its policy."""
+    """A doubt's time has come: it goes on by its policy, unless other legs have used up the copies."""
     policy = row.policy or "hold"
+    if policy == "resend":
+        row.copies_before = max(row.copies_before, other_copies(book, row))
+        if row.copies_before + row.doubts >= DOUBTS_PER_CHAIN:
+            policy = "hold"
     if policy != "resend":
         row.reason = {"assume": "assumed", "hold": "in_doubt", "quarantine": "quarantined"}[policy]
     move(book, row, SETTLED_BY[policy], now)
@@ -341,6 +371,7 @@ def decide(book: Book, key: MessageKey, again: bool, by: str, now: Instant) -> i
     held = [row for row in rows if row.state is State.HELD]
     for row in held:
         if again:
+            row.copies_before = max(row.copies_before, other_copies(book, row))
             move(book, row, Happening.DECIDED_AGAIN, now)
             row.due, row.reason = now, None
         else:
@@ -351,6 +382,11 @@ def decide(book: Book, key: MessageKey, again: bool, by: str, now: Instant) -> i
     if held:
         stir(book, message.incident, now)
     return len(held)
+
+
+def settings_changed(book: Book, generation: int, digest: str, now: Instant) -> None:
+    """An event of nobody's: what took effect when."""
+    book.event(NOBODY, now, "settings", None, {"generation": generation, "digest": digest})
 
 
 def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:

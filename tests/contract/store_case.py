@@ -115,7 +115,8 @@ class Case:
             "incident": NewIncident(key=key, plan=plan, due=later(self.now, 10)),
             "refs": (Ref("7K3M"), Ref("4QXT")),
         }
-        return self.new(self.leg(message_class=which), **values | changes)
+        legs = changes.pop("deliveries", (self.leg(message_class=which),))
+        return self.new(*legs, **values | changes)
 
     def accept(self, new: NewMessage | None = None) -> Stored:
         return run(self.store.intake.accept(new or self.new()))

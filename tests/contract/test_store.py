@@ -513,6 +513,40 @@ def test_a_doubt_is_settled_by_its_policy(case: Case, then: str, state: State, l
         assert case.row(stored).ending == "confirmed"
 
 
+def test_a_doubt_counts_the_copies_of_other_legs(case: Case) -> None:
+    """What other legs may have brought the same person meanwhile is marked; after four nothing is resent."""
+    legs = (case.leg(), case.leg(link=FAX), case.leg(person="bob", address="5551213", link=FAX))
+    stored = case.accept(case.pursued(deliveries=legs))
+    (first,) = case.begin()
+    case.doubt(first)
+    second, someone_else = case.begin(FAX)
+    assert (second.copies_before, someone_else.copies_before) == (1, 0)
+    case.doubt(second)
+    case.doubt(someone_else, due=3000)
+    case.wait(60)
+    case.lapse()
+    (again,) = case.begin()
+    assert again.copies_before + again.doubts == 2
+    (second_again,) = case.begin(FAX)
+    assert second_again.copies_before + second_again.doubts == 3
+    case.doubt(again)
+    case.doubt(second_again)
+    case.wait(60)
+    case.lapse()
+    assert [row.state for row in case.row(stored).deliveries] == [State.HELD, State.HELD, State.DOUBT]
+
+
+def test_a_decision_to_send_again_counts_them_too(case: Case) -> None:
+    """Whoever decides is not bound by the limit, but the copy is marked with its number."""
+    stored = case.accept(case.pursued(deliveries=(case.leg(), case.leg(link=FAX))))
+    (first,), (second,) = case.begin(), case.begin(FAX)
+    case.doubt(first, then="hold", due=0)
+    case.doubt(second, then="hold", due=0)
+    case.lapse()
+    assert run(case.store.desk.decide(stored.message, again=True, by="dana", now=case.now)) == 2
+    assert sorted(one.copies_before + one.doubts for one in (*case.begin(), *case.begin(FAX))) == [2, 3]
+
+
 def test_many_expiries_leave_one_summary(case: Case) -> None:
     """After a long pause a thousand rows expire with one event, and each row says it."""
     stored = [case.accept(case.new(case.leg(deadline=later(case.now, 60)))) for _ in range(101)]

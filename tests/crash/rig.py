@@ -109,7 +109,7 @@ class Process:
             self.running = subprocess.Popen(
                 [*prefix, *self.command],
                 cwd=HOME,
-                env={**os.environ, "PYTHONPATH": str(HOME), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+                env={**os.environ, "PYTHONPATH": str(HOME), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

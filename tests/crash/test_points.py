@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.crash import points
-from tests.crash.rig import Rig
+from tests.crash.rig import Rig, until
 
 pytestmark = pytest.mark.crash
 
@@ -72,3 +73,22 @@ def test_killed_after_t6(rig: Rig, turn: int) -> None:
 def test_killed_after_a_cancel(rig: Rig) -> None:
     """What was stopped stays stopped."""
     points.cancelled(rig)
+
+
+def test_a_crash_of_ours_rests_no_link(tmp_path: Path) -> None:
+    """Pages that our own end interrupted are in doubt; that says nothing about the carrier, so its link goes on."""
+    with Rig(tmp_path, delay=0.5) as rig:
+        rig.start_carriers("a")
+        rig.start()
+        ids = [rig.submit("solo:5550109", f"interrupted {n}", "normal").json["id"] for n in range(8)]
+        under_way = "SELECT count(*) FROM delivery WHERE state = 1"
+        until(lambda: rig.count(under_way) >= 4, "four pages are under way")
+        rig.gateway.kill()
+        rig.start()
+        link = next(
+            one
+            for one in rig.call("GET", "/v1/links", as_operator=True).json["links"]
+            if one["link"] == "solo.a"
+        )
+        assert link["breaker"] is None
+        assert {rig.status(id_, wait=20)["outcome"] for id_ in ids} == {"confirmed"}

@@ -671,7 +671,7 @@ def test_a_spooled_page_is_the_request_that_may_have_been_stored(gateway: FakeGa
     gateway.on("POST", "/v1/messages", b"", status=0)
     call("send", "alice", 'Größe "x" \\ ☃', "--class", "urgent", "--expires", "20m")
     (file,) = (here / "gw.db.spool").iterdir()
-    taken = _as_posted(file.read_bytes())
+    taken, _ = _as_posted(file.read_bytes())
     assert taken.body == gateway.bodies[0]
     assert submission_of(taken, Limits(), dry_run=False)[0].content.text == 'Größe "x" \\ ☃'
 
@@ -1076,7 +1076,7 @@ def test_check_lists_every_mistake(here: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_run_ends_with_the_code_of_the_gateway(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says when its doors are open."""
 
-    def run(path: Path, *, announce: Callable[[str], None]) -> int:
+    def run(path: Path, *, announce: Callable[[str], None], adopt_older: bool) -> int:
         announce(f"up with {path}")
         return 75
 

@@ -410,6 +410,22 @@ async def test_a_reader_that_pauses_pauses_the_writer(place: Place) -> None:
     await place.drive(main())
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_producer_that_has_nothing_to_say_does_not_hold_a_connection_open(place: Place) -> None:
+    """Who is registered only to be told when to pause can lose the connection without unregistering."""
+
+    async def main() -> None:
+        port, here, there = await connected(place)
+        there.transport.registerProducer(Source(there.transport, 0), True)
+        there.transport.write(b"bye")
+        there.transport.loseConnection()
+        await place.until(lambda: here.lost and there.lost)
+        assert here.heard == b"bye"
+        await port.stopListening()
+
+    await place.drive(main())
+
+
 # Files
 
 

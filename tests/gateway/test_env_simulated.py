@@ -120,13 +120,15 @@ def test_the_clock_does_what_twisteds_does(moves: list[tuple[str, int]]) -> None
         now = 0.0  # in whole seconds, one by one: Twisted's calls see the end of an advance as their time
         for n, (move, amount) in enumerate(moves):
             if move == "call":
-                timers.append(clock.callLater(amount + n / 64, lambda n=n: made.append((n, clock.seconds()))))
+                timers.append(
+                    clock.callLater(amount + (n + 1) / 64, lambda n=n: made.append((n, clock.seconds())))
+                )
             elif move == "advance":
                 for _ in range(amount * 64):
                     now += 1 / 64
                     clock.advance(1 / 64)
             elif timers and (timer := timers[amount % len(timers)]).active():
-                timer.cancel() if move == "cancel" else getattr(timer, move)(amount / 4)
+                timer.cancel() if move == "cancel" else getattr(timer, move)((amount + 1) / 4)
         assert clock.seconds() == now
         for timer in timers:
             if timer.active():

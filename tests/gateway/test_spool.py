@@ -96,7 +96,9 @@ def test_what_cannot_be_taken_now_stays(yard: Yard, error: Exception) -> None:
     assert yard.names() == ("1.json",)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"to": "alice"}', b'{"to": "alice", "text": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"to": "alice"}', b'{"to": "alice", "text": 1}', b"\xff"]
+)
 def test_what_can_never_be_taken_is_put_aside(yard: Yard, data: bytes) -> None:
     """A broken file does not stop the ones behind it and is not thrown away."""
     yard.env.files.replace(FOLDER / "1.json", data)

@@ -378,6 +378,9 @@ class MemoryStore:
     ) -> None:
         await self._do(lambda book: _set_link(book, link, mode, by, why, now))
 
+    async def settings_changed(self, generation: int, digest: str, *, now: Instant) -> None:
+        await self._do(lambda book: units.settings_changed(book, generation, digest, now))
+
     async def drop_link(self, link: LinkName, now: Instant) -> int:
         return await self._do(lambda book: units.drop_link(book, link, now, max(1, len(book.rows))))
 
@@ -591,6 +594,8 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
         row.reason = "stopped"
         units.move(book, row, Happening.CANCELLED, done.ended)
         book.event(done.message, done.ended, "cancelled", row.key, {"why": row.reason})
+    if verdict.happening is Happening.IN_DOUBT:
+        units.doubted(book, row)
     for ref in done.refs:
         new = _Reference(
             scope=ref.scope,

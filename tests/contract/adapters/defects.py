@@ -14,9 +14,9 @@ from twisted.logger import Logger
 
 from adapters import knock
 from adapters.scene import Exercise
-from gateway.adapters.base import Findings
+from gateway.adapters.base import Evidence, Findings
 from gateway.model import Page
-from gateway.outcome import About, InDoubt, NotSent, Outcome, Refused, Taken
+from gateway.outcome import About, CarrierRef, InDoubt, NotSent, Outcome, Refused, Taken
 
 log = Logger()
 
@@ -182,7 +182,7 @@ class EachByteBuysTime(knock.KnockSession):
             if quiet >= limit:
                 self.end()
             elif self.waiting is asked[0]:
-                self.link.env.clock.callLater(limit - quiet, check)
+                self.link.env.clock.callLater(limit - quiet + 0.01, check)
 
         self.heard = self.link.env.clock.seconds()
         self.link.env.clock.callLater(0, lambda: asked.append(self.waiting))
@@ -244,6 +244,12 @@ class BelievesItsOwnTable(knock.KnockSession):
         if answer == b"NOID":
             return Refused(about=About.LINK, code="NOID", why="unknown id")
         return super().meaning(answer)
+
+
+class AsksInBetween(knock.KnockSession):
+    async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
+        self.waiting = None
+        return await super().enquire(ref)
 
 
 class ConnectsAgain(knock.KnockLink):
@@ -315,6 +321,7 @@ DEFECTS: dict[type[knock.KnockSession] | type[knock.KnockLink], str] = {
     QuotesTheCarrier: "discretion",
     LogsTheText: "discretion",
     BelievesItsOwnTable: "table",
+    AsksInBetween: "enquiring",
     ConnectsAgain: "open_once",
     IgnoresOpenTimeout: "open_once",
     StaysAfterCancel: "cancelling",

@@ -3,6 +3,7 @@
     S: HELLO
     C: AUTH password      S: OK, or NO reason
     C: PAGE id text       S: OK, NO reason, NOID, or WAIT; the CR LF of PAGE is the point of no return
+    C: SEEN id            S: YES, or anything else
     C: BYE                S: BYE, and closes
 
 ``defects`` derives from this adapter, one mistake each.
@@ -18,11 +19,11 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from adapters.scene import Example, Exercise, LineFarEnd
-from gateway.adapters.base import AdapterSpec, Parts, Reception, Session
+from gateway.adapters.base import AdapterSpec, Evidence, Parts, Reception, Session
 from gateway.env import Address, Env
 from gateway.env.simulated import Weather
 from gateway.model import LinkName, Page
-from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
+from gateway.outcome import About, CarrierRef, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
 from gateway.settings.types import LinkSettings, Secret
 
 HOST, PORT = "knock.example", 7777
@@ -117,7 +118,20 @@ class KnockSession:
             return Refused(about=About.ADDRESS, code="invalid", why="an id is 1 to 12 digits")
         if not TEXT.fullmatch(page.text):
             return Refused(about=About.PAGE, code="invalid", why="a text is 1 to 160 printable ASCII")
-        return self.meaning(await self.ask(self.line(page), self.link.answer_timeout))
+        outcome = self.meaning(await self.ask(self.line(page), self.link.answer_timeout))
+        if isinstance(outcome, Taken):
+            ref = CarrierRef(scope="knock", ref=page.address)
+            return msgspec.structs.replace(outcome, refs=(ref,))
+        return outcome
+
+    async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
+        if self.waiting is not None:
+            return ()
+        if await self.ask(b"SEEN " + ref.ref.encode("ascii"), self.link.answer_timeout) != b"YES":
+            self.end()
+            return ()
+        now = self.link.env.now()
+        return (Evidence(scope=ref.scope, ref=ref.ref, state="YES", at=now, level=Level.READ, final=True),)
 
     def line(self, page: Page) -> bytes:
         return f"PAGE {page.address} {page.text}".encode("ascii")
@@ -197,7 +211,7 @@ ADAPTER = AdapterSpec(
     name="knock",
     settings=KnockSettings,
     make_link=KnockLink,
-    ceiling=lambda settings: Level.HANDED_OVER,
+    ceiling=lambda settings: Level.READ,
     measure=lambda settings: lambda text: Parts(texts=(text,), fits=bool(TEXT.fullmatch(text))),
     answers=(
         ("OK to PAGE", "Taken, handed_over", "taken"),
@@ -223,6 +237,8 @@ class KnockFarEnd(LineFarEnd):
                 address, _, text = rest.decode("latin-1").partition(" ")
                 self.took(address, text)
                 self.say("page", b"OK\r\n")
+            case b"SEEN":
+                self.say("seen", b"YES\r\n")
             case b"BYE":
                 self.say("bye", b"BYE\r\n")
             case _:

@@ -168,7 +168,7 @@ class FarEnd(Protocol):
             self.transport.abortConnection()
 
     def _flood(self, piece: bytes, left: int) -> None:
-        if left > 0 and not self._gone:
+        if left > 0 and not self._gone and self.scene.heard <= MAX_HEARD:
             self.transport.write(piece)
             self.scene.world.clock.callLater(0.001, self._flood, piece, left - len(piece))
 

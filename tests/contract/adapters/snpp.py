@@ -10,20 +10,25 @@ from adapters.scene import Example, Exercise, LineFarEnd
 from gateway.adapters.snpp import ADAPTER, SnppSettings
 from gateway.env.simulated import Weather
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Refused, Taken
-from gateway.settings.types import Endpoint, LinkSettings, Secret
+from gateway.settings.types import LinkSettings, Secret
 
-HOST, PORT = "terminal.example", 444
+AT = "terminal.example:444"
 SECRET = "sesame-51"
 
 
 class SnppFarEnd(LineFarEnd):
-    """Enters what it answers well, takes it at SEND. Steps are the four letters; ``text`` ends DATA."""
+    """Enters what it answers well until SEND succeeds, or RESEt: every pager, but one text. Steps are the four letters;
+    ``text`` ends DATA."""
 
     def begin(self) -> None:
-        self._pager = self._text = ""
         self._lines: list[str] | None = None
-        self._two_way = False
+        self._clear()
         self.say("220", b"220 terminal SNPP ready\r\n")
+
+    def _clear(self) -> None:
+        self._pagers: list[str] = []
+        self._text: str | None = None
+        self._two_way = False
 
     def line(self, line: bytes) -> None:
         if self._lines is not None:
@@ -34,7 +39,9 @@ class SnppFarEnd(LineFarEnd):
         match verb:
             case "PAGE":
                 if self._well("PAGE", b"850 Unit online\r\n" if self._two_way else b"250 Pager accepted\r\n"):
-                    self._pager = rest
+                    self._pagers.append(rest)
+            case "MESS" | "DATA" if self._text is not None:
+                self.say("second text", b"503 Message already entered\r\n")
             case "MESS":
                 if self._well("MESS", b"250 Message OK\r\n"):
                     self._text = rest
@@ -44,17 +51,19 @@ class SnppFarEnd(LineFarEnd):
             case "2WAY":
                 self._two_way = self._well("2WAY", b"250 Begun\r\n")
             case "SEND":
-                self.took(self._pager, self._text)
-                two_way, self._two_way = self._two_way, False
-                self._pager = self._text = ""
-                self.say("SEND", b"960 179528 482913 Queued\r\n" if two_way else b"250 Message sent\r\n")
+                good = b"960 179528 482913 Queued\r\n" if self._two_way else b"250 Message sent\r\n"
+                for pager in self._pagers:
+                    self.took(pager, self._text or "")
+                if self._well("SEND", good):
+                    self._clear()
             case "RESE":
-                self._pager = self._text = ""
-                self._two_way = False
+                self._clear()
                 self.say("RESE", b"250 Reset\r\n")
             case "QUIT":
                 self.say("QUIT", b"221 Goodbye\r\n")
                 self.transport.loseConnection()
+            case "MSTA":
+                self.say("MSTA", b"870 00002 261121174512+0 Read\r\n")
             case "LOGI" | "LEVE" | "CALL" | "EXPT" | "RTYP" | "MCRE":
                 self.say(verb, b"250 OK\r\n")
             case _:
@@ -71,12 +80,11 @@ class SnppFarEnd(LineFarEnd):
 
     def _well(self, step: str, good: bytes) -> bool:
         said = self.say(step, good)
-        return said is not None and said[:1] == good[:1]
+        return bool(said) and said[:1] in ((b"3",) if good[:1] == b"3" else (b"2", b"8", b"9"))
 
 
 def link(**own: Any) -> LinkSettings:
-    at = Endpoint(host=HOST, port=PORT)
-    return LinkSettings(adapter="snpp", open_timeout=4.0, answer_timeout=8.0, own=SnppSettings(at=at, **own))
+    return LinkSettings(adapter="snpp", open_timeout=4.0, answer_timeout=8.0, own=SnppSettings(at=AT, **own))
 
 
 PLAIN = link(login="gateway", password=Secret(SECRET))
@@ -185,7 +193,7 @@ EXERCISE = Exercise(
     adapter=ADAPTER,
     settings=PLAIN,
     others=(BY_DATA, TWO_WAY),
-    at=f"{HOST}:{PORT}",
+    at=AT,
     far=SnppFarEnd,
     commit="SEND",
     goodbye="QUIT",

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
 from adapters.scene import CANARY, GRACE, Act, Example, Exercise, Scene, case, saying
-from gateway.adapters.base import Probing
+from gateway.adapters.base import Enquiring, Evidence, Probing, Session
 from gateway.env.simulated import Weather
 from gateway.model import Page
 from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
@@ -255,6 +255,8 @@ def no_answer(exercise: Exercise) -> None:
                 outcome = scene.play(scene.one_page())
                 expected = InDoubt if step == exercise.commit else NotSent
                 assert type(outcome) is expected, f"{expected.__name__} expected, not {outcome}"
+                took = scene.env.clock.seconds()
+                assert took <= exercise.answer_timeout + GRACE or step in good.opening, f"it took {took:g} s"
                 assert len(scene.pages) <= 1, f"the far end saw {scene.pages}"
 
 
@@ -302,16 +304,17 @@ def next_page(exercise: Exercise) -> None:
 
 async def _then_another(scene: Scene) -> None:
     await scene.one_page(believe=True)
-    session = scene.session
-    if session is None:
-        return
+    if scene.session is not None:
+        await _goes_on(scene, scene.session)
+
+
+async def _goes_on(scene: Scene, session: Session) -> None:
     await scene.env.sleep(1.0)
     assert not scene.gone or session.lost.called, "the connection is gone and lost did not fire"
     if session.lost.called:
         await scene.is_over(session)
         return
-    seen = len(scene.pages)
-    page = scene.exercise.page(1)
+    seen, page = len(scene.pages), scene.exercise.page(1)
     outcome = await scene.submit(session, page)
     assert isinstance(outcome, Taken), f"next page: {outcome}"
     assert scene.pages[seen:] == [(page.address, page.text)], f"the far end saw {scene.pages[seen:]}"
@@ -579,6 +582,50 @@ def same_words(exercise: Exercise) -> None:
     assert said[0] == said[1], f"first {said[0]}, then {said[1]}"
 
 
+def enquiring(exercise: Exercise) -> None:
+    """``enquire`` ends in time, never raises, disturbs no page, and believes whole answers only."""
+    for settings in exercise.ways:
+        good = Scene(exercise, settings)
+        evidence = good.play(_enquired(good))
+        if evidence is None:
+            continue
+        assert evidence, "a good answer proves nothing"
+        step, said = good.steps[-1], good.goods[good.steps[-1]]
+        answers: list[tuple[bytes | None, str]] = [(None, ""), (None, "close"), (None, "reset")]
+        answers += [(answer, "") for answer in (*FOREIGN, *exercise.foreign)]
+        answers += [(said[:n], "close") for n in range(len(said))]
+        for answer, ends in answers:
+            with case(answer, "to", step, ends):
+                scene = Scene(exercise, settings, acts={step: [saying(answer, ends=ends)]})
+                evidence = scene.play(_enquired(scene))
+                assert evidence == (), f"{evidence}"
+                assert scene.session is not None
+                scene.play(_goes_on(scene, scene.session))
+        with case("while a page is under way"):
+            scene = Scene(exercise, settings, acts={exercise.commit: [Act(), Act(after=3.0)]})
+            scene.play(_enquired(scene, under_way=True))
+
+
+async def _enquired(scene: Scene, *, under_way: bool = False) -> tuple[Evidence, ...] | None:
+    """What an enquiry about a first page brings; None if there is nothing to ask."""
+    session = await scene.opened()
+    outcome = await scene.submit(session, scene.exercise.page(0))
+    if not isinstance(session, Enquiring) or not isinstance(outcome, Taken) or not outcome.refs:
+        return None
+    ref, results = outcome.refs[0], []
+    if under_way:
+        Deferred.fromCoroutine(session.submit(scene.exercise.page(1))).addBoth(results.append)
+        await scene.env.sleep(1.0)
+    began = scene.env.clock.seconds()
+    evidence = await session.enquire(ref)
+    took = scene.env.clock.seconds() - began
+    assert took <= scene.exercise.dialogue + GRACE, f"it took {took:g} s"
+    assert all((one.scope, one.ref) == (ref.scope, ref.ref) for one in evidence), f"{evidence} about {ref}"
+    await scene.env.sleep(scene.exercise.dialogue if under_way else 0.0)
+    assert not under_way or isinstance(results and results[0], Taken), f"the page under way: {results}"
+    return evidence
+
+
 def probing(exercise: Exercise) -> None:
     """``probe`` enters nothing, leaves nothing and never raises."""
     for settings in exercise.ways:
@@ -619,6 +666,7 @@ PROPERTIES: tuple[tuple[str, Callable[[Exercise], None]], ...] = tuple(
         discretion,
         cancelling,
         same_words,
+        enquiring,
         probing,
     )
 )
