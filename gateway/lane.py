@@ -120,7 +120,7 @@ class Lane:
         self._paused_until = Instant(0)
         self._last_taken: Instant | None = None
         self._last_failure: tuple[Instant, str] | None = None
-        self._next_enquiry: Instant | None = env.now() if spec.enquiry_waits else None
+        self._next_enquiry: Instant | None = None
         self._next_critical: Instant | None = None
         self._done: Deferred[None] | None = None
 
@@ -132,6 +132,7 @@ class Lane:
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
             await self.conclude(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+        await self._plan_enquiry()
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
         """Begin to take; *mode* is what is on record for the link."""
@@ -218,6 +219,8 @@ class Lane:
         if len(self._conversations) + self._opening >= self._own.sessions:
             return LOOK_EVERY
         now = self._env.now()
+        if self._next_enquiry is not None and self._next_enquiry <= now:
+            await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
         due = [at for at in (taking.next_due, self._next_enquiry) if at is not None]
         if not due:
@@ -408,6 +411,8 @@ class Lane:
             )
             return
         if isinstance(outcome, Taken):
+            if any(ref.enquire_at is not None for ref in outcome.refs):
+                await self._plan_enquiry()
             self._metrics.handed_over(begun.message_class, seconds_between(begun.opened_at, now))
         else:
             log.info(
@@ -442,10 +447,6 @@ class Lane:
             case Taken():
                 self._last_taken = now
                 self._breaker.succeeded(now)
-                if self._spec.enquiry_waits and outcome.refs:
-                    times = [ref.enquire_at for ref in outcome.refs if ref.enquire_at is not None]
-                    known = [] if self._next_enquiry is None else [self._next_enquiry]
-                    self._next_enquiry = min([*times, *known], default=None)
             case _:
                 self._breaker.succeeded(now)
 
@@ -472,8 +473,12 @@ class Lane:
                 final = final or evidence.final
                 await self._reception.report(self.name, evidence)
             await self._work.enquired(enquiry, None if final else self._ask_again(enquiry))
-        wait = 0.0 if len(due) == ENQUIRIES_AT_ONCE else self._spec.enquiry_waits[0]
-        self._next_enquiry = later(self._env.now(), wait) if due else None
+        await self._plan_enquiry()
+
+    async def _plan_enquiry(self) -> None:
+        """Remember when the carrier is to be asked next."""
+        if self._spec.enquiry_waits:
+            self._next_enquiry = await self._work.next_enquiry(self.name)
 
     def _ask_again(self, enquiry: Enquiry) -> Instant | None:
         waits = self._spec.enquiry_waits

@@ -287,6 +287,10 @@ class Work(Protocol):
         """Carrier references of *lane* whose enquiry is due, oldest first."""
         ...
 
+    async def next_enquiry(self, lane: LinkName) -> Instant | None:
+        """When an enquiry of *lane* is due next."""
+        ...
+
     async def enquired(self, enquiry: Enquiry, again: Instant | None) -> None:
         """An enquiry was made; the next one at *again*, None for never."""
         ...

@@ -689,6 +689,7 @@ def test_enquiries_are_due_oldest_first_until_nothing_more_will_come(case: Case)
         case.conclude(begun, refs=case.refs(ref, enquire_at=at))
     work = case.store.work
     assert run(work.enquiries(WEB, case.now, 9)) == ()
+    assert (run(work.next_enquiry(WEB)), run(work.next_enquiry(FAX))) == (first, None)
     found = run(work.enquiries(WEB, second, 9))
     assert [(one.ref.ref, one.asked, one.taken_at) for one in found] == [
         ("r1", 0, case.now),
@@ -699,6 +700,7 @@ def test_enquiries_are_due_oldest_first_until_nothing_more_will_come(case: Case)
     run(work.enquired(found[1], later(case.now, 90)))
     assert run(work.enquiries(WEB, second, 9)) == ()
     assert [one.asked for one in run(work.enquiries(WEB, later(case.now, 90), 9))] == [1]
+    assert run(work.next_enquiry(WEB)) == later(case.now, 90)
     case.report("r2", level=Level.READ, final=True)
     assert run(work.enquiries(WEB, later(case.now, 90), 9)) == ()
 

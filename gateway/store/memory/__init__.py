@@ -318,6 +318,10 @@ class MemoryStore:
             for at, one in due[:limit]
         )
 
+    async def next_enquiry(self, lane: LinkName) -> Instant | None:
+        times = [one.enquire_at for one in self._see().references if one.link == lane]
+        return min((at for at in times if at is not None), default=None)
+
     async def enquired(self, enquiry: Enquiry, again: Instant | None) -> None:
         await self._do(lambda book: _enquired(book, enquiry, again))
 

@@ -462,6 +462,9 @@ class Work:
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         return await self._reader.ask(lambda db: _enquiries(db, lane, now, limit))
 
+    async def next_enquiry(self, lane: LinkName) -> Instant | None:
+        return await self._reader.ask(lambda db: _next_enquiry(db, lane))
+
     async def enquired(self, enquiry: Enquiry, again: Instant | None) -> None:
         await self._writer.change(lambda tx: _enquired(tx, enquiry, again))
 
@@ -513,6 +516,15 @@ def _enquiries(db: Reader, link: LinkName, now: Instant, limit: int) -> tuple[En
         )
         for scope, ref, part, at, delivery, asked, taken_at in rows
     )
+
+
+def _next_enquiry(db: Reader, link: LinkName) -> Instant | None:
+    found: Instant | None = db.db.execute(
+        "SELECT min(enquire_at) FROM carrier_ref WHERE lane = (SELECT lane FROM lane WHERE link = ?)"
+        " AND enquire_at IS NOT NULL",
+        (link,),
+    ).fetchone()[0]
+    return found
 
 
 def _enquired(tx: Tx, enquiry: Enquiry, again: Instant | None) -> None:
