@@ -150,6 +150,7 @@ class Accept:
         ends = expires if expires is not None else opened[0].deadline
         answer = self._answer(settings, id_, message_class, until, recipients, plan, start, ends, warnings)
         if submission.dry_run:
+            answer["says"] = f"Nothing was saved. {answer['says'].removeprefix('Saved. ')}"
             return Accepted(id=id_, ref=None, body=answer | {"id": None, "ref": None, "url": None})
         new = NewMessage(
             public_id=id_,
@@ -265,7 +266,8 @@ class Accept:
                     }
                 )
             if shown.replaced:
-                detail = f"{link} cannot carry {shown.replaced} characters of the text; they are replaced"
+                count = "1 character" if shown.replaced == 1 else f"{shown.replaced} characters"
+                detail = f"{link} cannot carry {count} of the text: replaced"
                 warnings.append({"code": "characters-replaced", "detail": detail})
         if Level.HANDED_OVER < until < Level.ACKNOWLEDGED and all(
             links[leg.link].ceiling < until for leg in plan

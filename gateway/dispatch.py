@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
 from twisted.logger import Logger
 
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
 from gateway.lane import LOOK_EVERY, Lane
-from gateway.model import LinkName, seconds_between
-from gateway.store.base import DeskRoom, Work
+from gateway.lifecycle import Happening
+from gateway.model import Instant, LinkName, seconds_between
+from gateway.store.base import Begun, Concluded, DeskRoom, Verdict, Work
 from gateway.waiting import first_of
 
 log = Logger()
+
+
+def _left_behind(begun: Begun, fence: int, now: Instant) -> Concluded:
+    """The end of an attempt whose link is gone from the settings."""
+    return Concluded(
+        delivery=begun.delivery,
+        message=begun.message,
+        lane=begun.link,
+        fence=fence,
+        began=begun.begun_at,
+        ended=now,
+        outcome="in_doubt",
+        code="interrupted",
+        why="the gateway stopped while this page was being sent, and the link is gone from the settings",
+        verdict=Verdict(happening=Happening.IN_DOUBT, due=now, then="hold", doubts=1),
+    )
 
 
 class Dispatch:
@@ -47,10 +64,28 @@ class Dispatch:
             )
             self._lanes[lane.name] = lane
 
-    async def remove(self, name: LinkName) -> None:
-        """A link left the settings: its lane finishes what is begun, its deliveries go elsewhere."""
+    async def remove(self, name: LinkName, limit: float) -> None:
+        """A link left the settings or changed: its lane finishes what is begun, within *limit* seconds;
+        what does not end in time is in doubt for whoever holds the lane next."""
         lane = self._lanes.pop(name)
-        await lane.stop()
+        stopping = Deferred.fromCoroutine(lane.stop())
+        stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
+        try:
+            await stopping
+        except TimeoutError:
+            log.warn("lane of {link} is taken away while it works", link=name)
+
+    async def leave(self, names: tuple[LinkName, ...]) -> int:
+        """Links that the store knows and the settings do not: what an earlier run began there is in doubt,
+        and everything open is cancelled so that incidents go on elsewhere; how many deliveries."""
+        fence = await self._work.hold(names)
+        dropped = 0
+        for name in names:
+            now = self._env.now()
+            for begun in await self._work.interrupted(name, fence):
+                await self._work.conclude(_left_behind(begun, fence, now))
+            dropped += await self._desk.drop_link(name, now)
+        return dropped
 
     async def stop(self) -> None:
         """All lanes finish what is begun; nothing more is begun."""

@@ -73,7 +73,8 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     rests_until: Instant | None
     last_taken: Instant | None
-    last_failure: tuple[Instant, str] | None
+    failing_since: Instant | None
+    last_failure: str | None
 
 
 class Lane:
@@ -116,10 +117,12 @@ class Lane:
         self._conversations: list[_Conversation] = []
         self._opening = 0
         self._failed_opens = 0
+        self._anew = True  # what waits because the link could not be opened may try now
         self._last_open = Instant(0)
         self._paused_until = Instant(0)
         self._last_taken: Instant | None = None
-        self._last_failure: tuple[Instant, str] | None = None
+        self._failing_since: Instant | None = None
+        self._last_failure: str | None = None
         self._next_enquiry: Instant | None = None
         self._next_critical: Instant | None = None
         self._done: Deferred[None] | None = None
@@ -127,11 +130,12 @@ class Lane:
     # -------------------------------------------------------------- running
 
     async def recover(self, fence: int) -> None:
-        """Take over under *fence*: what an earlier run began and never concluded is in doubt."""
+        """Take over under *fence*: what an earlier run began and never concluded is in doubt. That was our
+        end and not the carrier's: the link is not rested for it."""
         self._fence = fence
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
-            await self.conclude(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+            await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
         await self._plan_enquiry()
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
@@ -152,6 +156,7 @@ class Lane:
         if mode == "open":
             self._breaker = Breaker(self._own.breaker)
             self._failed_opens = 0
+            self._anew = True
         self._bell.ring(self.name)
 
     async def probe(self) -> Findings:
@@ -167,7 +172,7 @@ class Lane:
     @property
     def resting(self) -> bool:
         """Whether other links should be tried first."""
-        return self._mode != "open" or self._breaker.resting(self._env.now())
+        return self._mode != "open" or self._breaker.rests_until is not None
 
     def state(self) -> LaneState:
         """How it stands now."""
@@ -193,6 +198,7 @@ class Lane:
             failures=self._breaker.failures,
             rests_until=self._breaker.rests_until if doing == "resting" else None,
             last_taken=self._last_taken,
+            failing_since=self._failing_since,
             last_failure=self._last_failure,
         )
 
@@ -212,8 +218,13 @@ class Lane:
 
     async def _look(self) -> float:
         """Open one more conversation if it is wanted; seconds until the next look."""
-        if self._mode != "open" or self._stopping:
+        if self._stopping:
             return LOOK_EVERY
+        if self._mode != "open":
+            return await self._pass_on()
+        if self._anew:
+            self._anew = False
+            await self._work.reached(self.name, self._fence, self._env.now())
         if any(one.idle for one in self._conversations):
             return LOOK_EVERY  # it takes what is due by itself
         if len(self._conversations) + self._opening >= self._own.sessions:
@@ -222,7 +233,8 @@ class Lane:
         if self._next_enquiry is not None and self._next_enquiry <= now:
             await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
-        due = [at for at in (taking.next_due, self._next_enquiry) if at is not None]
+        rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
+        due = [at for at in (taking.next_due, self._next_enquiry, rested) if at is not None]
         if not due:
             return LOOK_EVERY
         self._next_critical = taking.next_critical
@@ -231,6 +243,21 @@ class Lane:
             return min(LOOK_EVERY, seconds_between(now, start))
         await self._open()
         return 0.0
+
+    async def _pass_on(self) -> float:
+        """The link is switched off: those who wait learn of it, so that their next legs open."""
+        now = self._env.now()
+        taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        if taking.next_due is None:
+            return LOOK_EVERY
+        if taking.next_due <= now:
+            by = f" by {self._by}" if self._by else ""
+            what = "switched off" if self._mode == "suspended" else "being emptied"
+            told = await self._tell_of_a_miss(
+                NotSent(code=self._mode, why=f"this way out is {what}{by}"), now
+            )
+            return 0.0 if told == TOLD_OF_A_MISS else 1.0
+        return min(LOOK_EVERY, seconds_between(now, taking.next_due))
 
     def _may_open_at(self, now: Instant) -> Instant:
         """When the link may be opened: paused, backing off or resting, but critical tries one a second."""
@@ -259,7 +286,11 @@ class Lane:
         if isinstance(session, NotSent):
             await self._missed(session, began)
             return
+        if self._failed_opens:
+            await self._work.reached(self.name, self._fence, self._env.now())
         self._failed_opens = 0
+        self._failing_since = None
+        self._breaker.probed()
         conversation = _Conversation(self, session, self._own, self._bell, self._env)
         self._conversations.append(conversation)
         conversation.start()
@@ -268,18 +299,7 @@ class Lane:
         now = self._env.now()
         self._failed_opens += 1
         self._note_failure(now, failure.why, unanswered=False)
-        told = await self._work.missed(
-            Missed(
-                lane=self.name,
-                fence=self._fence,
-                began=began,
-                ended=now,
-                code=failure.code,
-                why=failure.why,
-                waits=connect_waits(self._settings().classes, self._env.random.random()),
-                limit=TOLD_OF_A_MISS,
-            )
-        )
+        told = await self._tell_of_a_miss(failure, began)
         self._metrics.attempts.labels(self.name, "not_sent").inc()
         log.warn(
             "link could not be opened: {link}: {why}",
@@ -288,10 +308,27 @@ class Lane:
             code=failure.code,
             waiting=told,
         )
+
+    async def _tell_of_a_miss(self, failure: NotSent, began: Instant) -> int:
+        """Those who wait for this link wait longer, and their incidents look for another way; how many."""
+        told = await self._work.missed(
+            Missed(
+                lane=self.name,
+                fence=self._fence,
+                began=began,
+                ended=self._env.now(),
+                code=failure.code,
+                why=failure.why,
+                waits=connect_waits(self._settings().classes, self._env.random.random()),
+                limit=TOLD_OF_A_MISS,
+            )
+        )
         self._bell.ring("pursue")
+        return told
 
     def _note_failure(self, now: Instant, why: str, *, unanswered: bool) -> None:
-        self._last_failure = (now, why)
+        self._failing_since = self._failing_since or now
+        self._last_failure = why
         if self._breaker.failed(now, unanswered=unanswered):
             log.warn("link rests: {link} until {until}", link=self.name, until=self._breaker.rests_until)
 
@@ -375,6 +412,12 @@ class Lane:
         )
 
     async def conclude(self, begun: Begun, conclusion: Conclusion) -> None:
+        """Learn from an outcome how the link does, and put it on record."""
+        first = not (begun.tries or begun.connects or begun.doubts)
+        self._heed(conclusion.outcome, self._env.now(), first=first)
+        await self._record(begun, conclusion)
+
+    async def _record(self, begun: Begun, conclusion: Conclusion) -> None:
         """Decide what follows and put it on record; then tell whoever waits."""
         outcome = conclusion.outcome
         now = self._env.now()
@@ -383,7 +426,6 @@ class Lane:
         verdict = decide(outcome, begun, policy, now, self._env.random.random())
         if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
             verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
-        self._heed(outcome, now, first=not (begun.tries or begun.connects or begun.doubts))
         token = token_of(outcome)
         done = await self._work.conclude(
             Concluded(
@@ -460,14 +502,13 @@ class Lane:
     # -------------------------------------------------------------- enquiries, for conversations
 
     async def enquire(self, session: Session) -> None:
-        """Ask the carrier about what it took, as far as that is due."""
-        if self._next_enquiry is None or not isinstance(session, Enquiring):
-            return
+        """Ask the carrier about what it took, as far as that is due; know when the next one is."""
         now = self._env.now()
-        if self._next_enquiry > now:
+        if self._next_enquiry is None or self._next_enquiry > now or not isinstance(session, Enquiring):
             return
-        due = await self._work.enquiries(self.name, now, ENQUIRIES_AT_ONCE)
-        for enquiry in due:
+        # while this conversation asks no other one does; and if it breaks, this is when it is asked again
+        self._next_enquiry = later(now, self._spec.enquiry_waits[0])
+        for enquiry in await self._work.enquiries(self.name, now, ENQUIRIES_AT_ONCE):
             final = False
             for evidence in await session.enquire(enquiry.ref):
                 final = final or evidence.final
@@ -476,7 +517,7 @@ class Lane:
         await self._plan_enquiry()
 
     async def _plan_enquiry(self) -> None:
-        """Remember when the carrier is to be asked next."""
+        """Look up when the carrier is to be asked next."""
         if self._spec.enquiry_waits:
             self._next_enquiry = await self._work.next_enquiry(self.name)
 
@@ -546,8 +587,10 @@ class _Conversation:
         try:
             await self._talk()
         except Exception:
+            self._lost = True
             await self._session.close()
             raise
+        self._lost = True  # from here on it takes nothing: what comes due wants another conversation
         await self._session.close()
 
     async def _talk(self) -> None:
@@ -556,7 +599,8 @@ class _Conversation:
         while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
             rung = self._bell.wait(lane.name)
             wait = LOOK_EVERY
-            await lane.enquire(self._session)
+            if self._free() > 0:
+                await lane.enquire(self._session)
             free = self._free()
             if free > 0 and not self._lost:
                 taking = await lane.take(free, self._session.slots, self._ordinary)

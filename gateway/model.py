@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType
 
@@ -132,5 +133,10 @@ def checksum(link: str, address: str, content: bytes) -> int:
 def rfc3339(at: Instant) -> str:
     """*at* as the API writes it: UTC with ``Z``, to the millisecond where there is a fraction."""
     seconds, micros = divmod(at, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _second(seconds)
     return f"{text}.{micros // 1000:03d}Z" if micros >= 1000 else f"{text}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")

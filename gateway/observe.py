@@ -250,7 +250,7 @@ class Metrics:
         self._shown_waiting = {one for one in self._shown_waiting if one[0] != name}
 
     def exposition(self, accept: str = "") -> tuple[str, bytes]:
-        """Content type and body of ``/metrics``: Prometheus text 0.0.4, or what *accept* asks for."""
+        """Content type and body of the metrics page: Prometheus text 0.0.4, or what *accept* asks for."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
@@ -402,6 +402,12 @@ EVENTS = (
         "A pursuit is over; a warning unless it was confirmed.",
     ),
     Event(
+        "lane of {link} is taken away while it works",
+        "warn",
+        (),
+        "A reload changed or removed the link, and a page did not end within drain_timeout: it is in doubt.",
+    ),
+    Event(
         "lane {link} failed; looking again in {wait} s",
         "critical",
         (),
@@ -469,6 +475,13 @@ EVENTS = (
         "Permissions, or a mistake of ours; the files stay.",
     ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
+    Event(
+        "the store was recovered: {what}",
+        "warn",
+        (),
+        "The last run was not stopped in order, or its log was damaged; what was lost, if anything, is said.",
+    ),
+    Event("settings: {warning}", "warn", (), "A reload took effect, but somebody should know this."),
     Event("settings not reloaded: {mistake}", "error", (), "One mistake of the file, with its place."),
     Event(
         "settings not reloaded: {mistakes} mistakes",
@@ -855,9 +868,9 @@ Printed from the tables in `gateway/observe.py` by `python -m gateway.observe`; 
 
 ## Metrics
 
-`GET /metrics`, in Prometheus text or, where the scraper asks for it, OpenMetrics. Labels come from the
-settings and from fixed lists, never from a message. The process itself is described by the usual
-`process_*` metrics.
+In Prometheus text or OpenMetrics. They are counted from this version on; the next one serves them at
+`GET /metrics`. Labels come from the settings and from fixed lists, never from a message. The process itself
+is described by the usual `process_*` metrics.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

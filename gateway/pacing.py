@@ -42,8 +42,8 @@ class Breaker:
 
     Opens on *failures* transport failures or doubts in a row, on a *share* of failures among at least *of*
     attempts *within* a time, or on *unanswered* submits in a row. While it rests nothing is begun; then one
-    conversation and one message decide (half-open). Refusals about pages are successes here: the carrier
-    answered.
+    probe and one message decide (half-open). Refusals about pages are successes here: the carrier answered.
+    ``rests_until`` stays set until a probe went well, so that pages try other links first.
     """
 
     def __init__(self, settings: BreakerSettings) -> None:
@@ -52,6 +52,7 @@ class Breaker:
         self._unanswered = 0
         self._opened = 0
         self._recent: deque[tuple[Instant, bool]] = deque(maxlen=max(1, settings.of * 8))
+        self._on_trial = False
         self.rests_until: Instant | None = None
 
     def resting(self, now: Instant) -> bool:
@@ -61,17 +62,24 @@ class Breaker:
     @property
     def half_open(self) -> bool:
         """Whether the next attempt decides; meaningful when not resting."""
-        return self.rests_until is not None
+        return self._on_trial or self.rests_until is not None
 
     @property
     def failures(self) -> int:
         """Failures in a row."""
         return self._in_row
 
+    def probed(self) -> None:
+        """Connecting and logging in went well: one message may try."""
+        if self.rests_until is not None:
+            self.rests_until = None
+            self._on_trial = True
+
     def succeeded(self, now: Instant) -> None:
         """The carrier answered."""
         self._in_row = self._unanswered = self._opened = 0
         self.rests_until = None
+        self._on_trial = False
         self._recent.append((now, True))
 
     def failed(self, now: Instant, *, unanswered: bool = False) -> bool:
@@ -85,6 +93,7 @@ class Breaker:
             rests = self._settings.rests
             self.rests_until = later(now, rests[min(self._opened, len(rests) - 1)])
             self._opened += 1
+            self._on_trial = False
             self._recent.clear()
             return True
         return False

@@ -5,12 +5,16 @@ Whatever the text, a page goes out: if no form fits, the last one is cut with a 
 
 from __future__ import annotations
 
+from functools import lru_cache
+from string import Formatter
+
 import msgspec
 
 from gateway.adapters.base import Measure
 from gateway.model import Content, MessageClass, Ref
 
 CUT = "..."
+CALL_BACK = "CB "
 SHORT = 60  # characters of {short}: about what a pager shows without scrolling
 
 
@@ -36,18 +40,19 @@ def render(
     mark = f" (copy {copy})" if copy > 1 else ""
     values = {
         "text": content.text,
-        "short": shorten(content.text, SHORT),
         "callback": content.callback or "",
         "ref": ref or "",
         "class": message_class.token.capitalize(),
         "sender": sender,
     }
-    texts = [_fill(form, values) + mark for form in forms]
-    for text in texts:
-        parts = measure(text)
+    whole = ""
+    for form in forms:
+        text = fill(form, values)
+        whole = whole or text
+        parts = measure(text + mark)
         if parts.fits:
             return Rendered(text=" ".join(parts.texts), cut=False, replaced=parts.replaced)
-    text = _longest_that_fits(texts[0].removesuffix(mark), mark, measure)
+    text = _longest_that_fits(whole, mark, measure)
     return Rendered(text=text, cut=True, replaced=measure(text).replaced)
 
 
@@ -57,23 +62,28 @@ def shorten(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - len(CUT)].rstrip() + CUT
 
 
-def _fill(form: str, values: dict[str, str]) -> str:
-    """*form* with its placeholders replaced; a part whose placeholder is empty leaves no blank behind.
+def fill(form: str, values: dict[str, str]) -> str:
+    """*form* with its placeholders replaced, without what would stand around an empty one.
 
-    ``CB {callback}`` disappears as a whole when nobody is to be called back.
+    ``{short}`` is ``{text}`` made short. ``CB {callback}`` disappears as a whole when nobody is to be called
+    back, and no blank is left behind.
     """
-    if not values["callback"]:
-        form = form.replace("CB {callback}", "")
     out: list[str] = []
-    rest = form
-    while rest:
-        head, brace, tail = rest.partition("{")
-        out.append(head)
-        if not brace:
-            break
-        name, closing, rest = tail.partition("}")
-        out.append(values.get(name, brace + name + closing))
-    return "\n".join(" ".join(part for part in line.split(" ") if part) for line in "".join(out).split("\n"))
+    for literal, name in _parsed(form):
+        value = shorten(values["text"], SHORT) if name == "short" else values.get(name, "")
+        if not value and name:
+            out.append(literal.removesuffix(CALL_BACK))
+            continue
+        out.append(literal)
+        out.append(value)
+    text = "".join(out)
+    return text.strip(" ") if "  " not in text else " ".join(part for part in text.split(" ") if part)
+
+
+@lru_cache(maxsize=256)
+def _parsed(form: str) -> tuple[tuple[str, str], ...]:
+    """The pieces of *form*: what stands before a placeholder, and its name ("" after the last)."""
+    return tuple((literal, name or "") for literal, name, _, _ in Formatter().parse(form))
 
 
 def _longest_that_fits(text: str, mark: str, measure: Measure) -> str:

@@ -7,13 +7,13 @@ orders, it never stops the last one (delivery semantics 8.1, 8.4).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import msgspec
 
 from gateway.errors import Fault
 from gateway.model import Leg, LinkName, MessageClass
+from gateway.settings.patterns import MAX_ADDRESS, matches
 from gateway.settings.types import Carrier, Settings
 
 
@@ -84,9 +84,6 @@ def _direct(settings: Settings, target: str, pointer: str) -> tuple[Recipient, .
     return (Recipient(person=None, carrier=name, address=address, via=target),)
 
 
-MAX_ADDRESS = 128  # longer than any pager id (TAP: 40), number (E.164: 15) or mailbox local part (64)
-
-
 def address_fault(carrier: Carrier, address: str, pointer: str) -> Fault | None:
     """What is wrong with an address at *carrier*, or None. ASCII, no controls, the carrier's pattern."""
 
@@ -102,7 +99,7 @@ def address_fault(carrier: Carrier, address: str, pointer: str) -> Fault | None:
     if not address.isascii():
         return fault("address.not_ascii", "an address is written in ASCII digits and letters")
     pattern = carrier.device.pattern
-    if pattern is not None and re.fullmatch(pattern, address, re.ASCII) is None:
+    if pattern is not None and not matches(pattern, address):
         return fault("address.pattern", f"an address of this carrier matches {pattern}")
     return None
 
@@ -140,15 +137,12 @@ def _track(
         )
         return
     person = settings.people[recipient.person]
-    item = 0
-    for names in _items(settings, recipient.person, message_class):
-        devices = [(name, person.devices[name]) for name in names if name in person.devices]
-        for chain, (name, address) in enumerate(devices):
-            carrier, _, at = address.partition(":")
+    for item, names in enumerate(settings.items_of(person, message_class)):
+        for chain, name in enumerate(names):
+            carrier, _, at = person.devices[name].partition(":")
             yield from _chain(
                 settings, Place(track, item, chain), recipient.person, name, carrier, at, resting
             )
-        item += bool(devices)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -157,15 +151,6 @@ class Place(msgspec.Struct, frozen=True):
     track: int
     item: int
     chain: int
-
-
-def _items(settings: Settings, name: str, message_class: MessageClass) -> tuple[tuple[str, ...], ...]:
-    """The plan of a person for a class; without a plan every device in file order, one after the other."""
-    person = settings.people[name]
-    plan = person.plan or settings.defaults.people.plan
-    if plan is None:
-        return tuple((device,) for device in person.devices)
-    return settings.plans[plan].get(message_class, ())
 
 
 def _chain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, assert_never
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Meta
 from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
-from gateway.env import Env, Tls, address_of
+from gateway.env import Address, Env, Tls
 from gateway.model import Instant, LinkName, MessageClass, Page, later
 from gateway.outcome import (
     About,
@@ -22,7 +23,8 @@ from gateway.outcome import (
     Refused,
     Taken,
 )
-from gateway.settings.types import Endpoint, LinkSettings, Secret
+from gateway.settings.kinds import host_and_port, is_loopback
+from gateway.settings.types import Endpoint, LinkSettings, Objection, Secret
 from protocols.snpp import codec
 from protocols.snpp import messages as m
 from protocols.snpp.client import Conversation, Limits
@@ -32,6 +34,8 @@ OPEN_TIMEOUT = 10.0  # seconds, delivery semantics 8.1
 ANSWER_TIMEOUT = 120.0  # seconds for SEND: servers that deliver before they answer (delivery semantics 8.1)
 REPLY_TIMEOUT = 30.0  # seconds for every other command
 ENQUIRY_WAITS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0)  # then never again: 1 h
+REPEATED = 8  # characters of a text that a carrier's words may not repeat: shorter ones are chance
+REPEATED_SECRET = 4  # the same, of a password
 
 LEVELS = {  # RFC 1861 4.5.3: 0 priority, 1 normal, 2 five minutes, 4 one hour (docs/protocols/snpp.md)
     MessageClass.CRITICAL: 0,
@@ -69,6 +73,33 @@ class SnppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(description="Ask MSTAtus about tags; `never` where tags are not usable (Spok)."),
     ] = "auto"
 
+    def check(self) -> Iterator[Objection]:
+        """What the wire cannot carry, and what travels in clear (RFC 1861 has no protection of its own)."""
+        if self.login is not None and not _is(m.SnppWord, self.login):
+            yield Objection(key="login", what="cannot be a login of SNPP.", remedy=WORD)
+        if self.password is not None and not _is(m.SnppSecret, self.password.value):
+            yield Objection(key="password", what="cannot be a password of SNPP.", remedy=WORD)
+        if self.password is not None and self.login is None:
+            yield Objection(key="password", what="is of no use without login.", remedy="Write login too.")
+        if self.password is not None and self.tls == "off" and not is_loopback(self.at):
+            yield Objection(
+                key="password",
+                what="travels in clear.",
+                remedy="Write tls: required if the carrier offers it.",
+                warning=True,
+            )
+
+
+WORD = f"Write 1 to {m.MAX_WORD} ASCII characters without blanks."
+
+
+def _is(kind: type[m.SnppText], value: str) -> bool:
+    try:
+        kind(value)
+    except m.InvalidValue:
+        return False
+    return True
+
 
 class SnppLink:
     """One configured way into a paging terminal."""
@@ -93,7 +124,7 @@ class SnppLink:
         conversation = self._conversation()
         opened = await conversation.open()
         if isinstance(opened, NotOpened):
-            return _not_opened(opened)
+            return _not_opened(opened, self._own)
         return SnppSession(self._name, self._own, conversation, self._env)
 
     async def probe(self) -> Findings:
@@ -101,7 +132,7 @@ class SnppLink:
         conversation = self._conversation()
         opened = await conversation.open()
         if isinstance(opened, NotOpened):
-            return Findings(reached=False, says=opened.why)
+            return Findings(reached=False, says=_not_opened(opened, self._own).why)
         told = await conversation.help()
         await conversation.quit()
         commands = "" if told is None else "; ".join(codec.printable(line) for line in told.before)[:400]
@@ -114,7 +145,8 @@ class SnppLink:
     def _conversation(self) -> Conversation:
         own = self._own
         tls = Tls(name=own.tls_name, ca_file=own.ca_file) if own.tls == "required" else None
-        address = address_of(own.at, tls)
+        host, port = host_and_port(own.at)
+        address = Address(host=host, port=port, tls=tls)
         login = None
         if own.login is not None:
             password = None if own.password is None else m.SnppSecret(own.password.value)
@@ -149,12 +181,18 @@ class SnppSession:
             about = About.ADDRESS if invalid.field == m.PagerId._what else About.PAGE
             return Refused(about=about, code="invalid", why=str(invalid))
         result = await self._conversation.submit(transaction)
-        return self._with_enquiry(outcome_of(result), result)
+        outcome = outcome_of(result)
+        why = _without(outcome.why, "\n".join((*transaction.text, *page.replies)), REPEATED)
+        why = _without(why, _password(self._own), REPEATED_SECRET)
+        return self._with_enquiry(msgspec.structs.replace(outcome, why=why), result)
 
     async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
-        """MSTAtus, once."""
+        """MSTAtus, once; nothing while a page is under way, for one conversation says one thing at a time."""
         tag, _, passcode = ref.ref.partition(" ")
-        status = await self._conversation.status(tag, passcode)
+        try:
+            status = await self._conversation.status(tag, passcode)
+        except m.LocalProtocolError:  # a page is under way; asked again when the lane next looks
+            return ()
         if status is None or not status.known:
             return ()
         return evidence_of(status, ref, self._env.now())
@@ -274,11 +312,31 @@ def _level(code: int) -> Level:
     return Level.ON_DEVICE if code // 100 == 8 else Level.HANDED_OVER
 
 
-def _not_opened(failure: NotOpened) -> NotSent:
+def _not_opened(failure: NotOpened, own: SnppSettings) -> NotSent:
+    why = _without(failure.why, _password(own), REPEATED_SECRET)
     if failure.step == "CONN":
-        return NotSent(code="connect", why=failure.why)
+        return NotSent(code="connect", why=why)
     code = "login" if failure.step == "LOGI" else "greeting"
-    return NotSent(code=code if failure.reply is None else f"{code}-{failure.reply.code}", why=failure.why)
+    return NotSent(code=code if failure.reply is None else f"{code}-{failure.reply.code}", why=why)
+
+
+def _password(own: SnppSettings) -> str:
+    return "" if own.password is None else own.password.value
+
+
+def _without(why: str, private: str, repeated: int) -> str:
+    """*why* with … for what it repeats of *private*, *repeated* characters or more: servers quote what they
+    refuse, and neither texts nor secrets may reach a log."""
+    size = max(REPEATED_SECRET, min(repeated, len(private)))
+    kept, at = "", 0
+    while (end := at + size) <= len(why):
+        if why[at:end] not in private:
+            kept, at = kept + why[at], at + 1
+            continue
+        while end < len(why) and why[at : end + 1] in private:
+            end += 1
+        kept, at = kept + "…", end
+    return kept + why[at:]
 
 
 def evidence_of(status: m.MessageStatus, ref: CarrierRef, at: Instant) -> tuple[Evidence, ...]:

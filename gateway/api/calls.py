@@ -88,7 +88,7 @@ def authenticate(api: Api, request: Request) -> Client:
     credential = request.header("authorization")
     uid = request.peer.uid
     if credential is None and uid is not None and uid in (0, api.uid):
-        return Client(name=_user_name(uid), administrator=True)
+        return Client(name=user_name(uid), administrator=True)
     scheme, _, token = (credential or "").partition(" ")
     client = api.reception.identify(token.strip() if scheme.lower() == "bearer" else "", request.peer.address)
     if client is None:
@@ -97,7 +97,8 @@ def authenticate(api: Api, request: Request) -> Client:
 
 
 @lru_cache(maxsize=64)
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Whom an administrator on this machine is known as: the same through the socket and the spool."""
     try:
         return getpwuid(uid).pw_name
     except KeyError:

@@ -15,12 +15,12 @@ from gateway.api.submitting import CLASSES, Words
 from gateway.api.times import instant_of
 from gateway.errors import Fault, SubmissionError
 from gateway.model import Instant, LinkName, MessageClass, rfc3339, seconds_between
-from gateway.settings.types import ClientSettings, Rate, Settings
+from gateway.settings.kinds import show_rate
+from gateway.settings.types import ClientSettings, Settings
 from gateway.web import Response, json_response
 
 MAX_TARGETS = 200  # ours: more than a person reads
 MAX_STUCK = 200
-_PER = {1: "s", 60: "min", 3600: "h", 86400: "d"}
 
 
 async def livez(api: Api, call: Call) -> Response:
@@ -58,7 +58,7 @@ async def whoami(api: Api, call: Call) -> Response:
             administrator=call.client.administrator,
             may_page=granted.may_page,
             classes=tuple(c.token for c in granted.classes),  # type: ignore[misc]  # the tokens are the words
-            rate=None if granted.rate is None else _rate(granted.rate),
+            rate=None if granted.rate is None else show_rate(granted.rate),
             left=None if call.client.administrator else api.operations.left(name),
         )
     )
@@ -69,11 +69,6 @@ def _granted(settings: Settings, call: Call) -> ClientSettings:
     if call.client.administrator:
         return ClientSettings(may_page=("everyone", "*"))
     return settings.clients.get(call.client.name, ClientSettings(classes=()))
-
-
-def _rate(rate: Rate) -> str:
-    unit = _PER.get(int(rate.per)) if rate.per == int(rate.per) else None
-    return f"{rate.count:g}/{unit}" if unit else f"{rate.count:g}/{rate.per:g}s"
 
 
 async def targets(api: Api, call: Call) -> Response:

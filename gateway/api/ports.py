@@ -27,7 +27,7 @@ class Resting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """The last attempt of a link that did not end well, in a sentence without message text or secrets."""
+    """Since when a link has not worked, and why not, in a sentence without message text or secrets."""
 
     at: Instant
     says: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from math import isinf
@@ -234,7 +234,7 @@ def mistakes_of_shape(
     right: dict[str, Any] = {}
     for name in value:
         if name not in known:
-            near = tuple(get_close_matches(name[:80], known, n=1))
+            near = _near(name[:80], known)
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(
                 Fault(
@@ -296,6 +296,29 @@ def _mistyped(field: FieldInfo, value: Any, problem: str, lead: str) -> Fault:
     else:
         detail, code = f"{name}: {what}.", "field.value"
     return Fault(pointer=pointer, code=code, detail=detail, given=shown(value))
+
+
+ELSEWHERE = {  # what others call our fields
+    "body": "text",
+    "deadline": "expires_in",
+    "dedup_key": "incident",
+    "message": "text",
+    "priority": "class",
+    "recipient": "to",
+    "recipients": "to",
+    "severity": "class",
+    "target": "to",
+    "ttl": "expires_in",
+    "urgency": "class",
+}
+
+
+def _near(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The field that *name* is nearly, or that others call so."""
+    names = list(known)
+    others = [theirs for theirs, ours in ELSEWHERE.items() if ours in names]
+    found = get_close_matches(name, names, n=1) or get_close_matches(name, others, n=1)
+    return tuple(ELSEWHERE.get(near, near) for near in found)
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

@@ -105,7 +105,8 @@ def _of_ending(row: MessageRow, ending: Ending, a: Around) -> str:
             taken = [d for d in row.deliveries if d.state is State.TAKEN]
             far = _LEVEL[row.level]
             who = carrier_name(taken[0].link) if taken else "the carrier"
-            return f"Done: {far.format(carrier=who)}, which is as far as was asked."
+            asked = "further than" if row.level > row.until else "as far as"
+            return f"Done: {far.format(carrier=who)}, which is {asked} was asked."
         case "unanswered":
             people = {d.person or d.address for d in row.deliveries}
             paged = f"{len(people)} were paged" if len(people) != 1 else "One was paged"

@@ -17,10 +17,11 @@ from gateway.api import bodies
 from gateway.api.bodies import MessageBody
 from gateway.api.problems import KINDS, refusal, shown
 from gateway.api.reading import escaped, read
-from gateway.api.times import instant_of, seconds_of
+from gateway.api.times import instant_of
 from gateway.errors import Fault, SubmissionError
 from gateway.model import Content, Instant, MessageClass, Url
 from gateway.outcome import Level
+from gateway.settings.kinds import duration
 from gateway.settings.types import Limits
 from gateway.web import Request
 
@@ -223,7 +224,7 @@ class Words:
 
     def _expires_in(self, value: str | float) -> float | None:
         try:
-            seconds = seconds_of(value.strip()) if isinstance(value, str) else float(value)
+            seconds = duration(value.strip()) if isinstance(value, str) else float(value)
         except ValueError:
             what = "expires_in must be seconds, or like 90s, 20m, 2h, 1d."
             self.fault("expires_in", "deadline.syntax", what, shown(value), ("20m",))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,8 +11,6 @@ import msgspec
 from gateway.model import Instant, rfc3339, seconds_between
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(s|m|h|d)?", re.ASCII)
-_SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def moment(at: Instant) -> datetime:
@@ -37,14 +34,6 @@ def instant_of(text: str) -> Instant | None:
     if at.tzinfo is None:
         return None
     return Instant((at - EPOCH) // timedelta(microseconds=1))
-
-
-def seconds_of(text: str) -> float:
-    """Reads ``90``, ``90s``, ``20m``, ``1.5h``, ``2d``. ValueError for anything else."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError("not a duration")
-    return float(match[1]) * _SECONDS[match[2]]
 
 
 @lru_cache(maxsize=16)

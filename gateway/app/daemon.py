@@ -23,13 +23,14 @@ EXIT_STORE = 74  # sysexits.h EX_IOERR: the disk failed; nothing that was promis
 EXIT_IN_USE = 75  # EX_TEMPFAIL: another process has the store, or a port is taken
 EXIT_SETTINGS = 78  # EX_CONFIG
 KEPT_DESCRIPTORS = 256  # for carriers, the store and logs, whatever comes in (delivery semantics 10.2)
-ABORT_AFTER = 45.0  # seconds: a stop that takes longer than drain and goodbye together is cut off
+GOODBYES = 15.0  # seconds beyond drain_timeout after which a stop is cut off
 
 
-def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> int:
+def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adopt_older: bool = False) -> int:
     """Run the gateway with the settings in *path* until it is told to stop; the exit code.
 
     Raises SettingsError before anything is started. *announce* is told one line when the doors are open.
+    *adopt_older* takes a database that is older than the one last seen here.
     """
     settings = load(path)
     from gateway.env.real import RealEnv, install_reactor  # the reactor is chosen here, before any import
@@ -56,7 +57,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
 
     async def begin() -> None:
         database = store_path(settings, path)
-        store = await open_store(database, env, durability=settings.durability)
+        store = await open_store(database, env, durability=settings.durability, adopt_older=adopt_older)
         store.failed.addCallback(disk_failed)
         house = House(
             settings,
@@ -71,6 +72,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
         houses.append(house)
         lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
+        if store.recovered is not None:
+            log.warn("the store was recovered: {what}", what=store.recovered)
         announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
 
     def failed(failure: Failure) -> None:
@@ -93,7 +96,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None) -> i
 
     def shutdown() -> Deferred[None]:
         stopping = Deferred.fromCoroutine(finish())
-        stopping.addTimeout(ABORT_AFTER, reactor)
+        drain = max((house.settings().drain_timeout for house in houses), default=0.0)
+        stopping.addTimeout(drain + GOODBYES, reactor)
         return stopping.addErrback(lambda failure: log.failure("the stop was cut off", failure=failure))
 
     async def reload() -> None:

@@ -57,14 +57,14 @@ SETTINGS = """\
 site: {{name: Demo, zone: UTC, store: "sqlite:gateway.db"}}
 listen: {{http: {{at: "127.0.0.1:{http}"}}}}
 clients:
-  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "demo-snpp:*"]}}
+  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "acme:*"]}}
 carriers:
-  demo-snpp:
+  acme:
     device: {{id: pin, pattern: "[0-9]{{7}}"}}
     links:
       net: {{adapter: snpp, at: "127.0.0.1:{snpp}", two_way: true}}
 people:
-  bob: {{name: Bob Ferrand, devices: {{pager: "demo-snpp:5551213"}}}}
+  bob: {{name: Bob Ferrand, devices: {{pager: "acme:5551213"}}}}
 groups: {{demo-oncall: [bob]}}
 """
 
@@ -214,7 +214,7 @@ def demo(*, once: bool, as_json: bool) -> int:
             f" Send   curl {show.url}/v1/messages -H 'Authorization: Bearer {show.token}' "
             '-d \'{"to":"demo-oncall","text":"hello"}\''
         )
-        say(" Why    .venv/bin/gateway queue list     then   .venv/bin/gateway why <its id>")
+        say(" Why    .venv/bin/gateway queue list --state all   then   .venv/bin/gateway why ID")
         say(" Yours  .venv/bin/gateway init      Stop   Ctrl-C (nothing saved is lost; start again and see)")
 
     def failed(failure: Any) -> None:

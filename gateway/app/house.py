@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -77,8 +79,8 @@ class House:
         env: Env,
         *,
         control: Path | None,
-        spool: Path | None,
         limit_connections: int,
+        spool: Path | None = None,
     ) -> None:
         self._settings = settings
         self._reread = reread
@@ -121,6 +123,8 @@ class House:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
         self._settle_links(self._settings)
         modes = await self._store.records.link_modes()
+        open_on = {one.link for one in await self._store.records.counts()}
+        await self._leave(sorted(open_on - set(self._own)))
         await self.dispatch.start(tuple(self._lane(name) for name in self._own), modes)
         self.pursue.start()
         self.housekeeping.start()
@@ -151,6 +155,14 @@ class House:
         except Exception:  # what was begun and did not end in time is in doubt at the next start
             log.failure("not everything that was begun ended within {limit} s", limit=limit)
         await self._store.close()
+
+    async def _leave(self, names: Iterable[LinkName]) -> None:
+        """Links that are not in the settings any more: nothing of them stays open."""
+        for name in names:
+            stopped = await self.dispatch.leave((name,))
+            log.warn("link removed: {link}", link=name, stopped=stopped)
+            self.metrics.forget_link(name)
+            self.bell.ring("pursue")
 
     async def _open_doors(self) -> None:
         api = Api(
@@ -250,19 +262,20 @@ class House:
         self._reloading = True
         try:
             fresh = self._reread(self._settings.generation + 1)
+            fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
+            await self._store.desk.settings_changed(fresh.generation, _digest(fresh), now=self._env.now())
+            self._env.failpoint("T6")
             before = self._own
             self._settings = fresh
             self._settle_links(fresh)
             for name in [name for name in before if self._own.get(name) != before[name]]:
-                await self.dispatch.remove(name)
-                if name not in self._own:
-                    dropped = await self._store.desk.drop_link(name, self._env.now())
-                    log.warn("link removed: {link}", link=name, stopped=dropped)
-                    self.metrics.forget_link(name)
-                    self.bell.ring("pursue")
+                await self.dispatch.remove(name, fresh.drain_timeout)
+            await self._leave(name for name in before if name not in self._own)
             added = tuple(self._lane(name) for name in self._own if self._own[name] != before.get(name))
             if added:
                 await self.dispatch.add(added, await self._store.records.link_modes())
+            for warning in fresh.warnings:
+                log.warn("settings: {warning}", warning=warning)
             log.info("settings reloaded: generation {generation}", generation=fresh.generation)
             return fresh.generation
         except SettingsError as error:
@@ -346,8 +359,8 @@ class House:
             oldest_at=status.oldest_at,
             last_taken_at=state.last_taken,
             last_failure=None
-            if state.last_failure is None
-            else LastFailure(at=state.last_failure[0], says=state.last_failure[1]),
+            if state.failing_since is None or state.last_failure is None
+            else LastFailure(at=state.failing_since, says=state.last_failure),
         )
 
     async def set_mode(self, link: LinkName, mode: ApiMode, by: str, why: str | None) -> None:
@@ -366,6 +379,29 @@ class House:
         if lane is None:
             return Findings(reached=False, says=f"{link} is not running")
         return await lane.probe()
+
+
+def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
+    """What a reload cannot change, as warnings."""
+    fixed = {
+        "site.store": (old.site.store, new.site.store),
+        "site.control": (old.site.control, new.site.control),
+        "listen": (old.listen, new.listen),
+        "durability": (old.durability, new.durability),
+        "limits.body": (old.limits.body, new.limits.body),
+        "limits.request_time": (old.limits.request_time, new.limits.request_time),
+        "limits.connections": (old.limits.connections, new.limits.connections),
+        "limits.connections_per_address": (
+            old.limits.connections_per_address,
+            new.limits.connections_per_address,
+        ),
+    }
+    return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
+
+
+def _digest(settings: Settings) -> str:
+    """What tells one set of settings from another; its secrets cannot be read back from it."""
+    return blake2b(repr(settings).encode(), digest_size=8).hexdigest()  # repr hides secrets
 
 
 async def _settled(result: object) -> None:

@@ -34,7 +34,7 @@ _SAID_AS = {
     "Idempotency-Key": "--key",
 }
 _REMEDIES = {
-    "not-found": "gateway queue list shows what is there.",
+    "not-found": "gateway queue list --state all shows what is there.",
     "unknown-link": "gateway carriers list shows the names.",
     "unknown-person": "Write the name as the settings spell it, for example: --for carol",
     "person-required": "Say who has it, for example: --for carol",
@@ -98,7 +98,7 @@ class Daemon:
         head = {"Content-Type": "application/json"}
         if key is not None:
             head["Idempotency-Key"] = f'"{_quoted(key)}"'
-        return self._call("POST", path, json.dumps(body or {}).encode(), head, within)
+        return self._call("POST", path, encoded(body or {}), head, within)
 
     def _call(
         self, method: str, path: str, body: bytes | None, head: dict[str, str], within: float
@@ -130,6 +130,12 @@ class Daemon:
         finally:
             connection.close()
         return _answer(response, text)
+
+
+def encoded(document: Document) -> bytes:
+    """JSON without blanks. A body has the same bytes when it is posted and, later, when it is taken from the
+    spool directory: the gateway tells requests under one Idempotency-Key apart by their bytes."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class _Connection(http.client.HTTPConnection):

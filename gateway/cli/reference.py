@@ -21,8 +21,8 @@ file: `--settings`, else `$GATEWAY_SETTINGS`, else `./gateway.yaml`, else that o
 folder (`./.demo/gateway.yaml`), else `/etc/gateway/gateway.yaml`.
 
 With `--json` a command prints one JSON value on standard output: the API's own object, for errors too
-(an error that does not come from the API has `code`, `detail` and `remedy`). Colours are used on a terminal
-only, and never with `NO_COLOR`.
+(an error that does not come from the API has `code`, `detail` and `remedy`, and `details` where there are
+several, as in settings with mistakes). Colours are used on a terminal only, and never with `NO_COLOR`.
 
 A REF is the four characters on the pager (`7K3M`) or the id of a page; capitals do not matter.
 

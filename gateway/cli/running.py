@@ -21,8 +21,13 @@ from gateway.settings.types import Person, Settings
 
 
 @click.command()
+@click.option(
+    "--adopt-older",
+    is_flag=True,
+    help="Use a database that is older than the one last in use here; what happened since is forgotten.",
+)
 @on_file
-def run(at: Surface) -> None:
+def run(at: Surface, adopt_older: bool) -> None:
     """Run the gateway until it is told to stop.
 
     Ctrl-C or SIGTERM stops it; SIGHUP reads the settings again. What was saved is never lost: begun pages
@@ -44,7 +49,7 @@ def run(at: Surface) -> None:
     from gateway import app  # needs Twisted, which takes a while to import
 
     try:
-        code = app.run(settings, announce=lambda line: _announce(at, line))
+        code = app.run(settings, announce=lambda line: _announce(at, line), adopt_older=adopt_older)
     except SettingsError as error:
         raise mistaken(settings, error) from None
     at.end(code)
@@ -130,7 +135,8 @@ def _show(
     screen.say(
         f" {path}: no mistakes, {count(len(warnings), 'warning')}; "
         f"{count(len(settings.people), 'person', 'people')}, {count(len(settings.groups), 'group')}, "
-        f"{count(len(settings.link_names()), 'way out', 'ways out')}, {count(len(settings.clients), 'sender')}"
+        f"{count(len(settings.link_names()), 'way out', 'ways out')}, "
+        f"{count(len(settings.clients), 'sender')}"
     )
 
 

@@ -88,7 +88,7 @@ def busy(what: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    with console.status(_line((f" {what}",)), spinner="line"):
+    with console.status(_line((f" {what}",)), spinner="line", spinner_style=QUIET):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import secrets
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 import click
 
 from gateway.cli import screen, words
-from gateway.cli.daemon import Daemon, Document, Refusal, Silence, message_path
+from gateway.cli.daemon import Daemon, Document, Refusal, Silence, encoded, message_path
 from gateway.cli.surface import CLASSES, Surface, on_daemon, utc
 from gateway.cli.trouble import (
     DISK,
@@ -226,7 +225,9 @@ class Progress:
             if entry["n"] <= self._seen:
                 continue
             self._seen = entry["n"]
-            self._climb(entry.get("level"), devices.get(entry.get("delivery")))
+            took = "handed_over" if entry.get("outcome") == "taken" else None
+            for level in (took, entry.get("level")):
+                self._climb(level, devices.get(entry.get("delivery")))
             if not self._at.json:
                 ladder = " ▸ ".join(self._rungs)
                 screen.say(
@@ -301,7 +302,7 @@ def write_spool(spool: Path, document: Document, name: str) -> Path:
     temporary, final = spool / f".{name}.tmp", spool / f"{name}.json"
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
+            file.write(encoded(document))
             file.flush()
             os.fsync(file.fileno())
         _belongs_to(temporary, owner)

@@ -16,6 +16,8 @@ import click
 from gateway.cli import place, screen
 from gateway.cli.surface import Surface, alone
 from gateway.cli.trouble import DISK, REFUSED, Trouble
+from gateway.settings import kinds
+from gateway.settings.types import Rate
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 
@@ -100,7 +102,9 @@ def init(at: Surface, path: Path, yes: bool) -> None:
     login = ask("Login that it wants (empty: none)", "", _a_text_or_nothing)
     password = ask.secret(f"Password of {login}") if login else None
     person, pin = ask("First person and pager number", "Alice Moreau, 5551212", _a_person)
-    store = ask("Where the database goes", str(Path("gateway.db").resolve()), _a_text)
+    installed = path.resolve().is_relative_to("/etc")
+    where = "/var/lib/gateway/gateway.db" if installed else str(Path("gateway.db").resolve())
+    store = ask("Where the database goes", where, _a_text)
     secret, digest = new_token()
     text = settings_text(
         site=site,
@@ -369,7 +373,7 @@ def snpp(
     lose_answer: int | None,
     lose_share: float,
     silent: bool,
-    throttle: tuple[float, float] | None,
+    throttle: Rate | None,
     progress: tuple[tuple[float, int, str], ...],
     log: Path | None,
 ) -> None:
@@ -385,7 +389,6 @@ def snpp(
       gateway sim snpp --lose-answer 0 --log pager.jsonl
       gateway sim snpp --port 0 --throttle 10/min --json
     """
-    from gateway.settings.types import Rate
     from gateway.sim import snpp as simulation
 
     quirks = simulation.SnppQuirks(
@@ -394,7 +397,7 @@ def snpp(
         lose_answer=lose_answer,
         lose_share=lose_share,
         silent=silent,
-        rate=None if throttle is None else Rate(count=throttle[0], per=throttle[1]),
+        rate=throttle,
         progress=tuple(
             simulation.Progress(after=after, code=code, text=text) for after, code, text in progress
         ),
@@ -420,8 +423,8 @@ def _a_progress(text: str) -> tuple[float, int, str]:
     return float(found[1]), int(found[2]), found[3] or ""
 
 
-def _a_rate(text: str) -> tuple[float, float]:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)/(s|min|h)", text, re.ASCII)
-    if found is None or float(found[1]) <= 0:
-        raise click.BadParameter("Write 20/s, 10/min or 100/h", param_hint="--throttle")
-    return float(found[1]), {"s": 1.0, "min": 60.0, "h": 3600.0}[found[2]]
+def _a_rate(text: str) -> Rate:
+    try:
+        return kinds.rate(text)
+    except kinds.Unfit as unfit:
+        raise click.BadParameter(str(unfit), param_hint="--throttle") from None

@@ -90,6 +90,9 @@ def alone(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON value, for programs.")
     @functools.wraps(function)
     def command(*args: Any, as_json: bool, **values: Any) -> None:
+        for name, value in values.items():
+            if isinstance(value, str) and not value.isascii():
+                _must_be_text(name, value)
         at = Surface(as_json=as_json, settings=None, control=None)
         try:
             function(at, *args, **values)
@@ -98,6 +101,13 @@ def alone(function: Callable[..., None]) -> Callable[..., None]:
             raise
 
     return command
+
+
+def _must_be_text(name: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # the bytes of the command line were not of this locale's encoding
+        raise click.BadParameter("It is not UTF-8 text.", param_hint=name.upper()) from None
 
 
 def moment_of(text: str, zone: tzinfo, now: datetime) -> datetime:

@@ -64,7 +64,8 @@ class Trouble(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Called by click at the very end."""
         if self.as_json:
-            plain = {"code": self.token, "detail": self.message, "remedy": self.remedy}
+            plain: dict[str, Any] = {"code": self.token, "detail": self.message, "remedy": self.remedy}
+            plain |= {"details": list(self.details)} if self.details else {}
             click.echo(json.dumps(self.problem or plain, ensure_ascii=False, indent=2))
             return
         click.echo(f"gateway: {clean(self.message)}", err=True, file=file)

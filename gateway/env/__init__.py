@@ -59,12 +59,6 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
-def address_of(at: str, tls: Tls | None = None) -> Address:
-    """``host:port`` or ``[::1]:port``, as the settings have checked it."""
-    host, _, port = at.rpartition(":")
-    return Address(host=host.strip("[]"), port=int(port), tls=tls)
-
-
 class Endpoint(Protocol):
     """IStreamClientEndpoint, as a type that mypy can check."""
 
@@ -124,6 +118,10 @@ class Files(Protocol):
         """Names that end in *suffix* and do not begin with a dot, sorted; none if there is no such folder."""
         ...
 
+    def owner(self, path: Path) -> int:
+        """The user id of who wrote the file."""
+        ...
+
     def rename(self, path: Path, new: Path) -> None:
         """Move within one folder."""
         ...
@@ -173,7 +171,10 @@ class Env(Protocol):
         ...
 
 
+_PAIRS = tuple(a + b for a in BASE32 for b in BASE32)  # ten bits at a time
+
+
 def public_id(env: Env) -> PublicId:
     """A new id: 48 bit of milliseconds, 80 bit of chance, as 26 characters that sort by time."""
     number = (env.now() // 1000 & 0xFFFF_FFFF_FFFF) << 80 | env.random.getrandbits(80)
-    return PublicId("".join(BASE32[number >> shift & 31] for shift in range(125, -1, -5)))
+    return PublicId("".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]))

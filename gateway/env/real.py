@@ -668,6 +668,9 @@ class RealFiles:
             return ()
         return tuple(sorted(name for name in found if name.endswith(suffix) and not name.startswith(".")))
 
+    def owner(self, path: Path) -> int:
+        return path.stat().st_uid
+
     def rename(self, path: Path, new: Path) -> None:
         path.rename(new)
 

@@ -423,6 +423,9 @@ class SimulatedFiles:
         found = (path.name for path in self.contents if path.parent == folder)
         return tuple(sorted(name for name in found if name.endswith(suffix) and not name.startswith(".")))
 
+    def owner(self, path: Path) -> int:
+        return 0
+
     def rename(self, path: Path, new: Path) -> None:
         self.contents[new] = self.contents.pop(path)
 

@@ -184,9 +184,12 @@ def _listen(text: str) -> str:
 
 
 def is_loopback(at: str) -> bool:
-    """Whether only this machine reaches a listener at *at* (which was read as one)."""
+    """Whether *at* (which was read as ``host:port``) stays on this machine; a name may lead anywhere."""
     host, _ = host_and_port(at)
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -274,6 +274,11 @@ class Work(Protocol):
         deadline), and their incidents become due at once. How many; 0 with a stale fence."""
         ...
 
+    async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
+        """The link can be opened again: what waits only because of ``missed`` is due now. How many; 0 with
+        a stale fence."""
+        ...
+
     async def lapse(self, now: Instant) -> Lapsed:
         """Settle what is due by time alone: waiting, doubt and held past the deadline expire (with one
         summary event if many), doubts whose time came go on by their *then*."""
@@ -436,6 +441,10 @@ class DeskRoom(Protocol):
         now: Instant,
     ) -> None:
         """Switch a link off, let it finish, or on again; kept over restarts."""
+        ...
+
+    async def settings_changed(self, generation: int, digest: str, *, now: Instant) -> None:
+        """New settings are about to take effect: which generation, and a digest of their text (T6)."""
         ...
 
     async def drop_link(self, link: LinkName, now: Instant) -> int:

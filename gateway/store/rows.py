@@ -6,6 +6,7 @@ set of receipts proves. ``units`` changes these rows; the engines keep them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ from gateway.store.base import (
 
 IDEMPOTENCY_KEPT = 72 * 3600.0  # s, delivery semantics 7
 MANY = 100  # more expiries than this in one unit leave one summary instead of an event each
+MISSED = "missed"  # the reason of what waits because its link could not be opened
 NOBODY = MessageKey(0)  # the subject of events that belong to no message
 
 
@@ -172,21 +174,16 @@ def correlation(public_id: PublicId, delivery: DeliveryKey) -> str:
 
     Nobody can guess it, and it leads back to its row without an index.
     """
-    digits, rest = "", int(delivery)
-    while rest:
-        digits, rest = BASE32[rest & 31] + digits, rest >> 5
-    return f"{public_id[-8:]}-{digits}"
+    return f"{public_id[-8:]}-{delivery:x}"
 
 
 def delivery_of(name: str) -> DeliveryKey | None:
-    """The key within a name that ``correlation`` made; None for anything else."""
-    chance, dash, digits = name.lower().partition("-")
-    if not dash or len(chance) != 8 or not 0 < len(digits) <= 12 or not set(digits) <= set(BASE32):
-        return None
-    number = 0
-    for digit in digits:
-        number = number << 5 | BASE32.index(digit)
-    return DeliveryKey(number)
+    """The key within a name that ``correlation`` may have made; None for anything else."""
+    found = _CORRELATION.fullmatch(name.lower())
+    return None if found is None else DeliveryKey(int(found[1], 16))
+
+
+_CORRELATION = re.compile(rf"[{BASE32}]{{8}}-([0-9a-f]{{1,15}})", re.ASCII)
 
 
 # ---------------------------------------------------------------- folds

@@ -17,6 +17,7 @@ from gateway.outcome import Level
 from gateway.store.base import Advance, Concluded, Ending, Matched, Missed, NewDelivery
 from gateway.store.rows import (
     MANY,
+    MISSED,
     NOBODY,
     SETTLED_BY,
     Delivery,
@@ -180,6 +181,8 @@ def attempt_data(done: Concluded) -> dict[str, Any]:
         "why": done.why,
         "began": done.began,
     }
+    if done.verdict.level is not None:
+        data["level"] = done.verdict.level.token
     if done.warning is not None:
         data["warning"] = done.warning
     if done.transcript is not None:
@@ -192,7 +195,7 @@ def miss(book: Book, row: Delivery, missed: Missed) -> None:
     waits = missed.waits.get(row.message_class, (0.0,))
     row.due = min(later(missed.ended, waits[min(row.connects, len(waits) - 1)]), row.deadline)
     row.connects += 1
-    row.code, row.why = missed.code, missed.why
+    row.code, row.why, row.reason = missed.code, missed.why, MISSED
     move(book, row, Happening.NOT_SENT, missed.ended)
     data = {"link": row.link, "outcome": "not_sent", "code": missed.code, "why": missed.why}
     book.event(row.message, missed.ended, "attempt", row.key, data | {"began": missed.began})
@@ -380,6 +383,11 @@ def decide(book: Book, key: MessageKey, again: bool, by: str, now: Instant) -> i
     if held:
         stir(book, message.incident, now)
     return len(held)
+
+
+def settings_changed(book: Book, generation: int, digest: str, now: Instant) -> None:
+    """An event of nobody's: what took effect when."""
+    book.event(NOBODY, now, "settings", None, {"generation": generation, "digest": digest})
 
 
 def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:

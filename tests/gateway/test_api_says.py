@@ -21,10 +21,11 @@ from api_world import PHONE, SMS, T0, WEB, Desk, delivery, event, message, setti
 
 from gateway.api import says, standing
 from gateway.api.says import around
-from gateway.api.times import clock, instant_of, seconds_of, spell, zone_of
+from gateway.api.times import clock, instant_of, spell, zone_of
 from gateway.lifecycle import State
 from gateway.model import Instant, later, rfc3339
 from gateway.outcome import Level
+from gateway.settings.kinds import duration
 from gateway.store.base import EventRow, MessageRow
 
 NEVER = re.compile(
@@ -228,7 +229,7 @@ def test_times_written_are_read_back(at: int) -> None:
 @hypothesis_settings(max_examples=200)
 def test_any_text_is_a_time_a_duration_or_refused(text: str) -> None:
     """Nothing else than ValueError comes out."""
-    for read in (instant_of, seconds_of):
+    for read in (instant_of, duration):
         with contextlib.suppress(ValueError):
             read(text)
 

@@ -24,6 +24,8 @@ from click.testing import CliRunner, Result
 from gateway import app
 from gateway.api import answers as a
 from gateway.api.routes import ROUTES
+from gateway.api.spool import _as_posted
+from gateway.api.submitting import submission_of
 from gateway.app import simulate
 from gateway.cli import cli, main, place, sending
 from gateway.cli.daemon import link_path, message_path
@@ -31,7 +33,7 @@ from gateway.cli.reference import commands_page
 from gateway.cli.surface import moment_of
 from gateway.cli.trouble import EXIT_CODES, clean
 from gateway.errors import Mistake, SettingsError
-from gateway.settings.types import Listen, Rate, Settings, Site
+from gateway.settings.types import Limits, Listen, Rate, Settings, Site
 from gateway.sim.snpp import Progress, Refusal, SnppQuirks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +47,7 @@ class FakeGateway:
     def __init__(self, path: Path) -> None:
         self.script: dict[tuple[str, str], list[tuple[int, Any]]] = {}
         self.heard: list[tuple[str, str, dict[str, str], Any, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
         self.wrong: list[str] = []
         fake = self
 
@@ -88,6 +91,7 @@ class FakeGateway:
         parts = urlsplit(request.path)
         query = dict(parse_qsl(parts.query))
         text = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        self.bodies.append(text)
         body = json.loads(text) if text else None
         self.heard.append((request.command, parts.path, query, body, dict(request.headers)))
         found = self.script[request.command, parts.path]
@@ -556,6 +560,26 @@ def test_what_was_asked_reaches_the_api_under_its_names(gateway: FakeGateway) ->
     assert gateway.heard[0][4]["Idempotency-Key"] == '"k1"'
 
 
+def test_what_a_carrier_took_is_a_rung_of_its_own(gateway: FakeGateway) -> None:
+    """Also where the entry that says so names no level; rungs that were not heard are not shown."""
+    story = (
+        entry(1, "2026-11-21T02:15:09.120Z", "Saved"),
+        entry(2, "2026-11-21T02:15:10.000Z", "Spok took it", delivery="d1", outcome="taken"),
+        entry(3, "2026-11-21T02:15:20.000Z", "It was shown", delivery="d1", level="on_device"),
+        entry(4, "2026-11-21T02:15:21.000Z", "A late word", delivery="d1", level="in_progress"),
+    )
+    gateway.on("POST", "/v1/messages", submitted(warnings=()), status=202)
+    ended = msgspec.structs.replace(ACCEPTED, accepted_by=None, level="on_device", timeline=story)
+    gateway.on("GET", f"/v1/messages/{ID}", ended)
+    lines = call("send", "alice", "x").stdout.splitlines()[1:-1]
+    assert [re.split(r"\s{2,}", line)[1] for line in lines] == [
+        "saved",
+        "saved ▸ carrier has it",
+        "saved ▸ carrier has it ▸ on the pager",
+        "saved ▸ carrier has it ▸ on the pager",
+    ]
+
+
 def test_a_dry_run_shows_the_plan_and_stores_nothing(gateway: FakeGateway) -> None:
     """Who, with what, when and why."""
     gateway.on("POST", "/v1/messages", submitted())
@@ -640,6 +664,24 @@ def test_without_a_gateway_send_keeps_the_page(here: Path) -> None:
     assert "Größe" not in result.output
     assert (here / "gw.db.spool").stat().st_mode & 0o777 == 0o700
     assert [p.stat().st_mode & 0o777 for p in (here / "gw.db.spool").iterdir()] == [0o600]
+
+
+def test_a_spooled_page_is_the_request_that_may_have_been_stored(gateway: FakeGateway, here: Path) -> None:
+    """Byte for byte: a page that was stored before the gateway hung up is known again, and not paged twice."""
+    gateway.on("POST", "/v1/messages", b"", status=0)
+    call("send", "alice", 'Größe "x" \\ ☃', "--class", "urgent", "--expires", "20m")
+    (file,) = (here / "gw.db.spool").iterdir()
+    taken, _ = _as_posted(file.read_bytes())
+    assert taken.body == gateway.bodies[0]
+    assert submission_of(taken, Limits(), dry_run=False)[0].content.text == 'Größe "x" \\ ☃'
+
+
+def test_words_that_are_no_text_are_refused(here: Path) -> None:
+    """Bytes of another encoding on the command line: exit code 2, nothing kept."""
+    result = call("send", "alice", "caf\udce9")
+    assert result.exit_code == 2 and "UTF-8" in result.stderr
+    assert call("send", "alice", "-", input=b"caf\xe9").exit_code == 2
+    assert not (here / "gw.db.spool").exists()
 
 
 def test_each_spooled_page_has_a_key_of_its_own(here: Path) -> None:
@@ -1034,7 +1076,7 @@ def test_check_lists_every_mistake(here: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_run_ends_with_the_code_of_the_gateway(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says when its doors are open."""
 
-    def run(path: Path, *, announce: Callable[[str], None]) -> int:
+    def run(path: Path, *, announce: Callable[[str], None], adopt_older: bool) -> int:
         announce(f"up with {path}")
         return 75
 

@@ -47,7 +47,7 @@ def logged() -> list[tuple[str, str, str, set[str]]]:
     """Every call of a logger in the daemon with a constant format: where, level, format, fields."""
     found = []
     for path in sorted((ROOT / "gateway").rglob("*.py")):
-        if {"cli", "sim"} & set(path.relative_to(ROOT / "gateway").parts):
+        if {"cli", "sim", "firstrun.py"} & set(path.relative_to(ROOT / "gateway").parts):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             match node:

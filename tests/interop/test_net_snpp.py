@@ -1,7 +1,4 @@
-"""Net::SNPP 1.17 (Debian: libnet-snpp-perl), both ends, over loopback: their server, their client.
-
-Skipped with a reason where the module is not installed; a failure where the environment says CI=true.
-"""
+"""Net::SNPP 1.17 (Debian: libnet-snpp-perl), both ends, over loopback: their server, their client."""
 
 import os
 import subprocess
@@ -24,53 +21,19 @@ from protocols.snpp.client import Conversation
 from protocols.snpp.messages import PagerId, Recipient, Reply, SnppText, Transaction
 from protocols.snpp.server import Caller, SnppFactory
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.usefixtures("net_snpp")]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def net_snpp() -> None:
-    try:
-        found = (
-            subprocess.run(["perl", "-MNet::SNPP::Server", "-e", "1"], capture_output=True).returncode == 0
-        )
-    except FileNotFoundError:
-        found = False
-    if not found:
-        reason = "Net::SNPP is not installed (Debian package libnet-snpp-perl)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-
+THEIR_SERVER = Path(__file__).with_name("net_snpp_server.pl")
 
 # Our client, their server
 
-THEIR_SERVER = r"""
-use strict; use warnings; use Net::SNPP::Server;
-$| = 1;
-my $server = Net::SNPP::Server->new(Port => 0, Timeout => 30);
-$server->callback('write_log', sub { });
-$server->callback('process_page', sub {
-    my ($pager, $page, $results) = @_;
-    my $text = $page->{mess}; $text =~ s/([^ -~])/sprintf('\\x%02x', ord $1)/ge;
-    my $choices = join(',', map { "$_=$page->{responses}{$_}" } sort keys %{$page->{responses} || {}});
-    print join('|', $pager->[0], $pager->[1], $text, $page->{subj} || '', $page->{hold} || '', $choices), "\n";
-    return 1;
-});
-my ($port) = Socket::unpack_sockaddr_in(getsockname($server->socket()));
-print "$port\n";
-for (1 .. 2) {  # a client after a client
-    my $client = $server->client();
-    $server->handle_client($client);
-}
-"""
-
 
 @pytest.fixture
-def their_server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen]]:
+def their_server() -> Iterator[tuple[int, subprocess.Popen]]:
     """The port of a Net::SNPP::Server, and the process, which prints the pages it takes."""
-    script = tmp_path / "server.pl"
-    script.write_text(THEIR_SERVER)
-    process = subprocess.Popen(["perl", str(script)], stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
+    process = subprocess.Popen(
+        ["perl", str(THEIR_SERVER), "0"], stdout=subprocess.PIPE, stderr=sys.stderr, text=True
+    )
     yield int(process.stdout.readline()), process
     process.kill()
     process.wait()

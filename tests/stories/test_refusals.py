@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from gateway.lifecycle import State
@@ -56,7 +58,7 @@ def test_a_terminal_with_a_technical_failure_is_tried_again(
     story.page(ALICE, message_class=message_class)
     story.forward(sum(waits) * 1.25 + 10)
     asked = [at for at, _ in story.terminals[ONE].asked]
-    gaps = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
     assert len(gaps) >= len(waits)
     for number, (gap, wait) in enumerate(zip(gaps, waits, strict=False)):
         least, most = (wait, wait) if number == 0 else (0.8 * wait, 1.2 * wait)

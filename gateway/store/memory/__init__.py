@@ -46,6 +46,7 @@ from gateway.store.base import (
 )
 from gateway.store.rows import (
     MANY,
+    MISSED,
     NOBODY,
     Delivery,
     Incident,
@@ -291,6 +292,9 @@ class MemoryStore:
     async def missed(self, miss: Missed) -> int:
         return await self._do(lambda book: _missed(book, miss))
 
+    async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
+        return await self._do(lambda book: _reached(book, lane, fence, now))
+
     async def lapse(self, now: Instant) -> Lapsed:
         return await self._do(lambda book: _lapse(book, now))
 
@@ -381,6 +385,9 @@ class MemoryStore:
         now: Instant,
     ) -> None:
         await self._do(lambda book: _set_link(book, link, mode, by, why, now))
+
+    async def settings_changed(self, generation: int, digest: str, *, now: Instant) -> None:
+        await self._do(lambda book: units.settings_changed(book, generation, digest, now))
 
     async def drop_link(self, link: LinkName, now: Instant) -> int:
         return await self._do(lambda book: units.drop_link(book, link, now, max(1, len(book.rows))))
@@ -635,6 +642,16 @@ def _missed(book: MemoryBook, miss: Missed) -> int:
     rows = _due(book, miss.lane, miss.ended)[: miss.limit]
     for row in rows:
         units.miss(book, row, miss)
+    return len(rows)
+
+
+def _reached(book: MemoryBook, lane: LinkName, fence: int, now: Instant) -> int:
+    if not _owns(book, lane, fence):
+        return 0
+    waiting = book.on_link(lane, (State.WAITING,), len(book.rows))
+    rows = [row for row in waiting if row.reason == MISSED and row.due is not None and row.due > now]
+    for row in rows:
+        row.due, row.reason = now, None
     return len(rows)
 
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from gateway.env import Env
 from gateway.settings.types import Durability
 from gateway.store import base
+from gateway.store.sqlite.check import Check
 from gateway.store.sqlite.desk import DeskRoom
 from gateway.store.sqlite.evidence import EvidenceRoom
 from gateway.store.sqlite.housekeeping import Housekeeping
@@ -25,13 +26,13 @@ from gateway.store.sqlite.writer import Writer
 class SqliteStore:
     """One database file, opened by ``open_store``."""
 
-    def __init__(self, writer: Writer, reader: ReadThread, opened: Opened) -> None:
+    def __init__(self, writer: Writer, reader: ReadThread, opened: Opened, check: Check | None) -> None:
         self.intake: base.Intake = Intake(writer, reader)
         self.work: base.Work = Work(writer, reader)
         self.evidence: base.EvidenceRoom = EvidenceRoom(writer)
         self.pursuit: base.PursuitRoom = PursuitRoom(writer, reader)
         self.desk: base.DeskRoom = DeskRoom(writer)
-        self.records: base.Records = Records(reader)
+        self.records: base.Records = Records(reader, lambda: writer.backlog)
         self.housekeeping: base.Housekeeping = Housekeeping(writer)
         self.boot: int = opened.boot
         self.durability: Literal["disk", "unsafe"] = opened.durability
@@ -39,8 +40,11 @@ class SqliteStore:
         self.failed: Deferred[str] = writer.failed
         self._writer = writer
         self._reader = reader
+        self._check = check
 
     async def close(self) -> None:
+        if self._check is not None:
+            await self._check.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -55,4 +59,5 @@ async def open_store(
     """
     writer = Writer(env, path, durability)
     opened = await writer.open(adopt_older=adopt_older)
-    return SqliteStore(writer, ReadThread(env, path, writer), opened)
+    reader = ReadThread(env, path, writer)
+    return SqliteStore(writer, reader, opened, None if opened.checked else Check(env, path, writer))

@@ -52,6 +52,9 @@ class DeskRoom:
     ) -> None:
         await self._writer.change(lambda tx: _set_link(tx, link, mode, by, why, now))
 
+    async def settings_changed(self, generation: int, digest: str, *, now: Instant) -> None:
+        await self._writer.change(lambda tx: units.settings_changed(tx, generation, digest, now))
+
     async def drop_link(self, link: LinkName, now: Instant) -> int:
         total = 0
         while some := await self._writer.change(lambda tx: units.drop_link(tx, link, now, DROP_CHUNK)):

@@ -88,12 +88,12 @@ def accept(tx: Tx, news: list[NewMessage]) -> list[Stored | BaseException]:
             taken.add(ref)
         content = encoded(new.content)
         messages += (key, new.public_id, new.client, _plain.encode(new.to).decode(), content.decode(),
-                     new.message_class, new.until, new.at, new.expires, incident, ref,
-                     ref is not None)  # fmt: skip
+                     int(new.message_class), int(new.until), new.at, new.expires, incident, ref,
+                     0 if ref is None else 1)  # fmt: skip
         for leg in legs:
-            deliveries += (tx.next_key, key, incident, tx.lane(leg.link).number, leg.message_class, leg.leg,
-                           leg.last, leg.copies_before, leg.person, leg.device, leg.address, leg.due,
-                           leg.deadline, new.at, new.at,
+            deliveries += (tx.next_key, key, incident, tx.lane(leg.link).number, int(leg.message_class),
+                           leg.leg, int(leg.last), leg.copies_before, leg.person, leg.device, leg.address,
+                           leg.due, leg.deadline, new.at, new.at,
                            checksum(leg.link, leg.address, content))  # fmt: skip
             tx.next_key += 1
         opened += len(legs)

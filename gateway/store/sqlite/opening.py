@@ -20,10 +20,11 @@ import msgspec
 from gateway.env import Env
 from gateway.errors import StoreRefused
 from gateway.settings.types import Durability
-from gateway.store.sqlite.tx import Tx
+from gateway.store.sqlite.tx import Tx, highest
 
 APPLICATION = 0x47574159  # "GWAY", in the file's header: not somebody else's database
 CACHE = 64 << 10  # KiB of pages a connection keeps
+CHECKED_FIRST = 64 << 20  # bytes of database that are checked before it is used: about half a second
 DISK = 74  # exit codes of sysexits.h
 IN_USE = 75
 VERSIONS = 78
@@ -38,6 +39,14 @@ class Opened:
         self.database = ""
         self.durability: Literal["disk", "unsafe"] = "disk"
         self.recovered: str | None = None
+        self.checked = True
+
+
+def full(error: BaseException | None) -> bool:
+    """Whether there was no room on the disk."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_FULL or (
+        isinstance(error, OSError) and error.errno == errno.ENOSPC
+    )
 
 
 class Note(msgspec.Struct, kw_only=True):
@@ -71,7 +80,8 @@ def open_database(
         return _open(path, env, durability, adopt_older, steps or migrations(), lock)
     except sqlite3.DatabaseError as error:
         os.close(lock)
-        raise StoreRefused(f"{path}: {error}. Restore a backup of it.", DISK) from error
+        what = "Make room." if full(error) else "Restore a backup of it."
+        raise StoreRefused(f"{path}: {error}. {what}", DISK) from error
     except OSError as error:
         os.close(lock)
         raise StoreRefused(f"{path} cannot be opened: {error.strerror}", DISK) from error
@@ -88,22 +98,33 @@ def _open(
     db = connect(path)
     try:
         damage = tail.lost(db)
+        meta = _meta(db)
+        note = _note(env, path)
+        if note is not None and not adopt_older and _older(db, meta, note):
+            raise StoreRefused(
+                f"{path} is an older copy than the one that was last in use here: what happened since would"
+                " be forgotten, and pages could go out twice. To use it all the same, start with --adopt-older."
+                + (f" ({damage})" if damage else ""),
+                VERSIONS,
+            )
         _upgrade(db, path, steps)
-        sound = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if sound != "ok":
-            raise StoreRefused(f"{path} is damaged: {sound}. Restore a backup of it.", DISK)
-        owner = f"{os.getpid()}-{env.random.getrandbits(64):016x}"
-        opened = Opened(path, lock, Tx(db, env, owner))
+        checked = path.stat().st_size <= CHECKED_FIRST
+        if checked and (found := sound(db)) != "ok":
+            raise StoreRefused(f"{path} is damaged: {found}. Restore a backup of it.", DISK)
+        opened = Opened(path, lock, Tx(db, env, f"{os.getpid()}-{env.random.getrandbits(64):016x}"))
+        opened.checked = checked
         opened.durability = _durability(db, durability)
-        last = db.execute("SELECT value FROM meta WHERE name = 'boot'").fetchone()
-        _check_age(env, opened, adopt_older)
-        closed = db.execute("SELECT value FROM meta WHERE name = 'closed'").fetchone()
         if damage is not None:
             opened.recovered = damage
-        elif last is not None and closed != last:
+        elif "boot" in meta and meta.get("closed") != meta["boot"]:
             opened.recovered = "the last run was not closed; everything it had promised is there"
-        _count_boot(db, env, opened)
-        leave_note(env, opened, opened.tx)
+        opened.database = meta.get("database") or f"{env.random.getrandbits(128):032x}"
+        opened.boot = max(meta.get("boot", 0), note.boot if note else 0) + 1
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            for name, value in (("database", opened.database), ("boot", opened.boot)):
+                db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+        leave_note(env, opened)
     except BaseException:
         db.close()
         raise
@@ -131,6 +152,11 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     ):
         db.execute(f"PRAGMA {pragma}")
     return db
+
+
+def sound(db: sqlite3.Connection) -> str:
+    """``ok``, or the first thing that is wrong with the file."""
+    return str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
 
 
 def _lock(path: Path) -> int:
@@ -220,24 +246,18 @@ def _durability(db: sqlite3.Connection, durability: Durability) -> Literal["disk
     )
 
 
-def _check_age(env: Env, opened: Opened, adopt_older: bool) -> None:
-    note = _note(env, opened.path)
-    meta = dict(opened.tx.db.execute("SELECT name, value FROM meta").fetchall())
-    if note is None or adopt_older:
-        return
-    older = (
-        meta.get("database") != note.database
-        or meta["boot"] < note.boot
-        or opened.tx.highest() < note.key
-        or (note.closed and meta["boot"] == note.boot and meta.get("closed") != note.boot)
-    )
-    if older:
-        raise StoreRefused(
-            f"{opened.path} is an older copy than the one that was last in use here: what happened since"
-            " would be forgotten, and pages could go out twice. To use it all the same, start with"
-            " --adopt-older.",
-            VERSIONS,
-        )
+def _meta(db: sqlite3.Connection) -> dict[str, Any]:
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
+        return {}
+    return dict(db.execute("SELECT name, value FROM meta").fetchall())
+
+
+def _older(db: sqlite3.Connection, meta: dict[str, Any], note: Note) -> bool:
+    """Whether the side file has seen more than the database has."""
+    if meta.get("database") != note.database or meta["boot"] < note.boot:
+        return True
+    unclosed = note.closed and meta["boot"] == note.boot and meta.get("closed") != note.boot
+    return unclosed or highest(db) < note.key
 
 
 def _note(env: Env, path: Path) -> Note | None:
@@ -247,69 +267,65 @@ def _note(env: Env, path: Path) -> Note | None:
         return None
 
 
-def leave_note(env: Env, opened: Opened, tx: Tx, *, closed: bool = False) -> None:
+def leave_note(env: Env, opened: Opened, *, closed: bool = False) -> None:
     """Write the side file; everything it names is committed."""
-    note = Note(database=opened.database, boot=opened.boot, key=tx.highest(), closed=closed)
+    note = Note(database=opened.database, boot=opened.boot, key=highest(opened.tx.db), closed=closed)
     env.files.replace(opened.path.with_name(opened.path.name + ".boot"), msgspec.json.encode(note))
-
-
-def _count_boot(db: sqlite3.Connection, env: Env, opened: Opened) -> None:
-    meta: dict[str, Any] = dict(db.execute("SELECT name, value FROM meta").fetchall())
-    note = _note(env, opened.path)
-    opened.database = meta.get("database") or f"{env.random.getrandbits(128):032x}"
-    opened.boot = max(meta.get("boot", 0), note.boot if note else 0) + 1
-    db.execute("BEGIN IMMEDIATE")
-    for name, value in (("database", opened.database), ("boot", opened.boot)):
-        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-    db.execute("COMMIT")
 
 
 def close_database(env: Env, opened: Opened) -> None:
     """Mark as properly closed, fold the log into the database, give up the lock."""
     db = opened.tx.db
     with contextlib.closing(db):
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('closed', ?)", (opened.boot,))
+        db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('closed', ?)", (opened.boot,))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        leave_note(env, opened, opened.tx, closed=True)
+        leave_note(env, opened, closed=True)
     os.close(opened.lock)
 
 
 class _Tail:
-    """What the write-ahead log holds before SQLite looks at it, to say afterwards what did not count."""
+    """What the write-ahead log holds before SQLite looks at it, to say afterwards what did not count.
+
+    The format is that of https://www.sqlite.org/fileformat2.html#walformat.
+    """
 
     def __init__(self, wal: Path) -> None:
-        self._whole = self._commits = 0
         self._broken_header = False
-        self._ends: list[int] = []  # frames after which a commit is complete
+        self._commits: list[int] = []  # numbers of the frames that end a commit, from 1
         try:
-            size = wal.stat().st_size
-            with wal.open("rb") as file:
-                head = file.read(32)
-                if size < 32:
-                    return
-                page = int.from_bytes(head[8:12], "big")
-                if head[:3] != b"\x37\x7f\x06" or page < 512 or page & (page - 1):
-                    self._broken_header = True
-                    return
-                salts = head[16:24]
-                for number in range((size - 32 + page + 23) // (page + 24)):
-                    file.seek(32 + number * (page + 24))
-                    frame = file.read(24)
-                    if frame[8:16] != salts:
-                        break  # left over from before the log was begun anew
-                    self._whole += 1
-                    if any(frame[4:8]):
-                        self._ends.append(self._whole)
+            file = wal.open("rb")
         except FileNotFoundError:
             return
+        with file:
+            head = file.read(32)
+            size = os.fstat(file.fileno()).st_size
+            if size < 32:
+                return
+            if not _whole_header(head):
+                self._broken_header = True
+                return
+            page, salt1, salt2 = int.from_bytes(head[8:12], "big"), head[16:20], head[20:24]
+            for number in range((size - 32) // (page + 24)):
+                file.seek(32 + number * (page + 24))
+                frame = file.read(24)
+                # both differ in frames left over from before the log was begun anew
+                if (frame[8:12] == salt1 or frame[12:16] == salt2) and any(frame[4:8]):
+                    self._commits.append(number + 1)
 
     def lost(self, db: sqlite3.Connection) -> str | None:
         """What to tell people if commits at the end of the log could not be read."""
         counted = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-        beyond = sum(end > counted for end in self._ends)
-        if self._broken_header or (self._ends and beyond):
-            return (
-                "the end of the write-ahead log was damaged: the record stands as of the last whole commit"
-                f" ({'all' if self._broken_header else beyond} commits of the log were left out)"
-            )
-        return None
+        beyond = sum(number > counted for number in self._commits)
+        if not self._broken_header and not beyond:
+            return None
+        lost = "all of it was" if self._broken_header else f"{beyond} commits were"
+        return f"the log was damaged: the record stands as of the last whole commit, {lost} left out"
+
+
+def _whole_header(head: bytes) -> bool:
+    order: Literal["big", "little"] = "big" if head[3] & 1 else "little"
+    one = two = 0
+    for at in range(0, 24, 8):
+        one = (one + int.from_bytes(head[at : at + 4], order) + two) & 0xFFFF_FFFF
+        two = (two + int.from_bytes(head[at + 4 : at + 8], order) + one) & 0xFFFF_FFFF
+    return head[:3] == b"\x37\x7f\x06" and head[24:32] == one.to_bytes(4, "big") + two.to_bytes(4, "big")

@@ -18,20 +18,31 @@ _OPEN = (
     "key IN (SELECT message FROM delivery WHERE state <= 3"
     " UNION SELECT m.key FROM incident i JOIN message m ON m.incident = i.key WHERE i.ending IS NULL)"
 )
+_OPEN_AMONG_MANY = (  # the same, for when nearly every message is
+    "iif(incident IS NULL, EXISTS (SELECT 1 FROM delivery d WHERE d.message = message.key AND d.state <= 3),"
+    " EXISTS (SELECT 1 FROM incident i WHERE i.key = message.incident AND i.ending IS NULL))"
+)
+_ENDED = (
+    "(incident IS NOT NULL OR accepted_by IS NOT NULL"
+    " OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = message.key AND d.state <= 3))"
+)
 _NEEDING = (
     "key IN (SELECT message FROM delivery WHERE state = 3"
     " UNION SELECT m.key FROM incident i JOIN message m ON m.incident = i.key WHERE i.ending = 'unanswered'"
     " UNION SELECT message FROM incident WHERE ending IS NULL)"
 )
-_MAYBE = {"open": _OPEN, "needs_you": _NEEDING, "ended": "1", "all": "1"}
+_MAYBE = {"open": _OPEN, "needs_you": _NEEDING, "ended": _ENDED, "all": "1"}
 """Which messages a list may hold; the folds decide."""
+
+MANY_OPEN = 10_000  # open deliveries from which on looking from the newest finds open messages sooner
 
 
 class Records:
     """For looking."""
 
-    def __init__(self, reader: ReadThread) -> None:
+    def __init__(self, reader: ReadThread, backlog: Callable[[], int]) -> None:
         self._reader = reader
+        self._backlog = backlog
 
     async def message(self, key: str, *, client: str | None) -> MessageRow | None:
         return await self._reader.ask(lambda db: _message(db, key, client), first=False)
@@ -44,7 +55,12 @@ class Records:
         limit: int,
         before: MessageKey | None,
     ) -> tuple[MessageRow, ...]:
-        return await self._reader.ask(lambda db: _messages(db, client, state, limit, before), first=False)
+        maybe = _MAYBE[state]
+        if state == "open" and self._backlog() > MANY_OPEN:
+            maybe = _OPEN_AMONG_MANY
+        return await self._reader.ask(
+            lambda db: _messages(db, client, state, maybe, limit, before), first=False
+        )
 
     async def counts(self) -> tuple[LaneCount, ...]:
         return await self._reader.ask(_counts, first=False)
@@ -67,11 +83,11 @@ def _message(db: Reader, key: str, client: str | None) -> MessageRow | None:
 
 
 def _messages(
-    db: Reader, client: str | None, state: str, limit: int, before: MessageKey | None
+    db: Reader, client: str | None, state: str, maybe: str, limit: int, before: MessageKey | None
 ) -> tuple[MessageRow, ...]:
     with db.snapshot():
         found: list[MessageRow] = []
-        for message in _newest_first(db, client, _MAYBE[state], before):
+        for message in _newest_first(db, client, maybe, before):
             incident = None if message.incident is None else db.incident(message.incident)
             deliveries = db.deliveries(message.key)
             wanted: dict[str, Callable[[], bool]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.lifecycle import FINAL, Happening, State, after
+from gateway.lifecycle import FINAL, Happening, State, after, states_before
 from gateway.model import (
     DeliveryKey,
     IncidentKey,
@@ -24,12 +24,12 @@ from gateway.model import (
 from gateway.outcome import CarrierRef, Level
 from gateway.store import units
 from gateway.store.base import Begun, Concluded, Enquiry, Lapsed, Missed, Taking
-from gateway.store.rows import MANY, NOBODY, correlation, decoded, moved
+from gateway.store.rows import MANY, MISSED, NOBODY, correlation, decoded
 from gateway.store.sqlite.reader import ReadThread
 from gateway.store.sqlite.tx import Reader, Tx, write
 from gateway.store.sqlite.writer import Kind, Writer, stops_all
 
-LAPSE_CHUNK = 5_000  # deliveries that one unit expires or settles at most: about 50 ms
+LAPSE_CHUNK = 2_000  # deliveries that one unit expires or settles at most: about 20 ms
 
 _plain = msgspec.json.Encoder()
 
@@ -100,7 +100,7 @@ _TAKE = (
 )
 _NEXT = "SELECT min(due), min(due) FILTER (WHERE class = 0) FROM (" + " UNION ALL ".join(
     "SELECT * FROM (SELECT class, due FROM delivery WHERE lane = ?1 AND state = 0 AND state <= 3"
-    f" AND class = {number} AND due IS NOT NULL ORDER BY due LIMIT 1)"
+    f" AND class = {number} AND due >= 0 ORDER BY due LIMIT 1)"
     for number in MessageClass
 ) + ")"  # fmt: skip
 
@@ -159,7 +159,7 @@ def interrupted(tx: Reader, link: LinkName, fence: int) -> tuple[Begun, ...]:
     """Rows begun under an earlier fence; those that cannot be read any more are left out."""
     keys = tx.db.execute(
         "SELECT json_group_array(key) FROM delivery WHERE lane = (SELECT lane FROM lane WHERE link = ?)"
-        " AND state = 1 AND state <= 3 AND fence < ?",
+        " AND state = 1 AND class >= 0 AND state <= 3 AND fence < ?",
         (link, fence),
     ).fetchone()[0]
     rows, _ = _read(tx, keys)
@@ -320,12 +320,12 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
             tx.open -= 1
         row[1] = state
         level = verdict.level or (Level.HANDED_OVER if state is State.TAKEN else Level.STORED)
-        changes += (done.delivery, state, due, verdict.then if state is State.DOUBT else None, verdict.tries,
-                    verdict.connects, verdict.doubts, level, reason, done.code, done.why, done.ended,
-                    sent)  # fmt: skip
+        changes += (done.delivery, int(state), due, verdict.then if state is State.DOUBT else None,
+                    verdict.tries, verdict.connects, verdict.doubts, int(level), reason, done.code,
+                    done.why, done.ended, int(sent))  # fmt: skip
         for ref in done.refs:
             refs += (ref.scope, ref.ref, done.delivery, ref.part, lane.number,
-                     max(level, Level.HANDED_OVER), ref.enquire_at, done.ended)  # fmt: skip
+                     int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
         if verdict.happening is Happening.IN_DOUBT and row[3] is not None:
             doubted.append(done.delivery)
         if row[3] is not None:
@@ -359,30 +359,31 @@ def _catch_up(tx: Tx, done: Concluded) -> None:
 # ---------------------------------------------------------------- time
 
 
-_EXPIRE = "WITH j (k, state, sent) AS (VALUES "
-_EXPIRE_TAIL = (
-    ") UPDATE delivery SET state = j.state, possibly_sent = j.sent, due = NULL, policy = NULL, changed_at = ?"
-    " FROM j WHERE key = j.k"
+_BEFORE_DEADLINE = ", ".join(str(int(state)) for state in states_before(Happening.DEADLINE))
+_LATE = (
+    "SELECT json_group_array(json_array(key, message, incident)) FROM (SELECT key, message, incident FROM"
+    f" delivery WHERE deadline <= ? AND state <= 3 AND state IN ({_BEFORE_DEADLINE})"
+    " ORDER BY deadline, key LIMIT ?)"
+)
+_EXPIRE = (
+    "UPDATE delivery SET possibly_sent = max(possibly_sent, dup_risk, state IN (2, 3)),"
+    f" state = {State.EXPIRED:d}, due = NULL, policy = NULL, changed_at = ?"
+    " WHERE key IN (SELECT value FROM json_each(?))"
 )
 
 
 def lapse(tx: Tx, now: Instant, summary: int | None) -> tuple[Lapsed, int | None, bool]:
     """One chunk: what it did, the number of the summary event if there is one, whether there is more."""
-    late = tx.all_deliveries(
-        "deadline <= ? AND state <= 3 AND state != 1 ORDER BY deadline, key LIMIT ?", now, LAPSE_CHUNK
-    )
-    many = len(late) > MANY or summary is not None
-    incidents = {row.incident for row in late}
-    flat: list[Any] = []
-    for row in late:
-        moved(row, Happening.DEADLINE, now)
-        flat += (row.key, row.state, row.possibly_sent)
-        if not many:
-            tx.event(row.message, now, "expired", row.key)
-    write(tx.db, _EXPIRE, 3, flat, _EXPIRE_TAIL, now)
+    found = tx.db.execute(_LATE, (now, LAPSE_CHUNK)).fetchone()[0]
+    late: list[tuple[DeliveryKey, MessageKey, IncidentKey | None]] = msgspec.json.decode(found)
+    incidents = {incident for _, _, incident in late}
+    tx.db.execute(_EXPIRE, (now, _plain.encode([key for key, _, _ in late]).decode()))
     tx.open -= len(late)
-    if many and late:
+    if len(late) > MANY or (late and summary is not None):
         summary = _summary(tx, now, len(late), summary)
+    else:
+        for key, message, _ in late:
+            tx.event(message, now, "expired", key)
     doubts = tx.all_deliveries("state = 2 AND due <= ? ORDER BY due, key LIMIT ?", now, LAPSE_CHUNK)
     lanes = set()
     for row in doubts:
@@ -396,7 +397,7 @@ def lapse(tx: Tx, now: Instant, summary: int | None) -> tuple[Lapsed, int | None
         expired=len(late),
         settled=len(doubts),
         lanes=frozenset(lanes),
-        incidents=incidents > {None} or bool(incidents - {None}),
+        incidents=bool(incidents - {None}),
     )
     return done, summary, LAPSE_CHUNK in (len(late), len(doubts))
 
@@ -442,6 +443,9 @@ class Work:
 
     async def missed(self, miss: Missed) -> int:
         return await self._writer.change(lambda tx: _missed(tx, miss))
+
+    async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
+        return await self._writer.change(lambda tx: _reached(tx, lane, fence, now))
 
     async def lapse(self, now: Instant) -> Lapsed:
         total, summary, more = Lapsed(expired=0, settled=0, lanes=frozenset(), incidents=False), None, True
@@ -490,6 +494,20 @@ def _missed(tx: Tx, miss: Missed) -> int:
     for row in rows:
         units.miss(tx, row, miss)
     return len(rows)
+
+
+def _reached(tx: Tx, link: LinkName, fence: int, now: Instant) -> int:
+    lane = tx.lanes.get(link)
+    if lane is None or not lane.held or lane.fence != fence:
+        return 0
+    return sum(  # by class: what is due already is not even looked at
+        tx.db.execute(
+            "UPDATE delivery SET due = ?1, reason = NULL WHERE lane = ?2 AND state = 0 AND state <= 3"
+            " AND class = ?3 AND due > ?1 AND reason = ?4",
+            (now, lane.number, number, MISSED),
+        ).rowcount
+        for number in MessageClass
+    )
 
 
 def _next_lapse(db: Reader) -> Instant | None:

@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from gateway.env import Env
-from gateway.errors import Conflict, StoreFailed, StoreFull
+from gateway.errors import Conflict, StoreFailed, StoreFull, StoreRefused
 from gateway.settings.types import Durability
-from gateway.store.sqlite.opening import Opened, close_database, leave_note, open_database
+from gateway.store.sqlite.opening import Opened, close_database, full, leave_note, open_database
 from gateway.store.sqlite.tx import Tx
 
 R = TypeVar("R")
 
 BALLAST = 1 << 20  # bytes: room for the results of what is under way when the disk is full
-TIDY_AT = 4 << 20  # bytes of write-ahead log worth a checkpoint when nobody waits
-TIDY_ANYWAY = 64 << 20  # … and when somebody does: a log is read back at the next start
+TIDY_AT = 4_000  # units since the last checkpoint that are worth one when nobody waits: some 5 MiB of log
+TIDY_ANYWAY = 50_000  # … and when somebody does: the log is read back at the next start, some 60 MiB
 
 BROKEN = frozenset({5, 6, 7, 8, 10, 11, 14, 15, 22, 26})
 """SQLite's primary codes after which nothing may be promised: BUSY, LOCKED (another writer), NOMEM, READONLY,
@@ -77,8 +77,9 @@ class Writer:
         self._tx: Tx | None = None
         self._opened: Opened | None = None
         self._ballast = Ballast(path.with_name(path.name + ".ballast"), env, durability.min_free)
-        self._wal = path.with_name(path.name + "-wal")
         self._tidying = False
+        self._untidy = 0
+        self._closed = False
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
     # ------------------------------------------------------------ the reactor's side
@@ -129,14 +130,21 @@ class Writer:
                 unit.told.callback(result)
         if self._opened is None or self._tidying or self.broken is not None:
             return
-        if self._wal_size() > (TIDY_AT if self._worker.waiting == 0 else TIDY_ANYWAY):
-            self._tidying = True
+        self._untidy += len(units)
+        if self._untidy > (TIDY_AT if self._worker.waiting == 0 else TIDY_ANYWAY):
+            self._tidying, self._untidy = True, 0
             self.put(TIDY, self._tidy, first=False).addErrback(lambda _: None)
 
     # ------------------------------------------------------------ the thread's side
 
     def _open(self, adopt_older: bool) -> Opened:
-        opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
+        try:
+            opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
+        except StoreRefused as refused:
+            if not full(refused.__cause__):
+                raise
+            self._ballast.free()
+            opened = open_database(self.path, self.env, self._durability, adopt_older=adopt_older)
         self._opened, self._tx = opened, opened.tx
         self.backlog = opened.tx.open
         self._ballast.make()
@@ -147,11 +155,13 @@ class Writer:
             return [_outcome(unit.what) for unit in units]
         if self.broken is not None:
             return [StoreFailed(self.broken)] * len(units)
+        if self._closed:  # upkeep that fell due behind the close
+            return [StoreFailed("the database was closed")] * len(units)
         try:
             return self._commit(units, room=True)
         except sqlite3.Error as error:
             self._undo()
-            if _code(error) == sqlite3.SQLITE_FULL:
+            if full(error):
                 self._ballast.free()
                 try:
                     return self._commit(units, room=False)
@@ -215,17 +225,12 @@ class Writer:
         assert self._opened is not None
         self._tidying = False
         tx.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        leave_note(self.env, self._opened, tx)
+        leave_note(self.env, self._opened)
 
     def _close(self) -> None:
         assert self._opened is not None
+        self._closed = True
         close_database(self.env, self._opened)
-
-    def _wal_size(self) -> int:
-        try:
-            return os.stat(self._wal).st_size
-        except OSError:
-            return 0
 
 
 class Ballast:
@@ -283,9 +288,4 @@ def _alone(tx: Tx, many: Callable[[Tx, list[Any]], Sequence[Any]], what: Any) ->
 
 
 def stops_all(error: sqlite3.Error) -> bool:
-    code = _code(error)
-    return code in BROKEN or code == sqlite3.SQLITE_FULL
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return full(error) or (getattr(error, "sqlite_errorcode", 0) & 0xFF) in BROKEN

@@ -1,0 +1,1 @@
+"""One exercise file per adapter, and the suite that plays them."""

@@ -1,0 +1,38 @@
+"""Programs of other people that the tests here talk to."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def net_snpp() -> None:
+    """Skipped with a reason where Net::SNPP is not installed; a failure where the environment says CI=true."""
+    look = ["perl", "-MNet::SNPP::Server", "-e", "1"]
+    if shutil.which("perl") is None or subprocess.run(look, capture_output=True).returncode:
+        _missing("Net::SNPP is not installed (Debian package libnet-snpp-perl)")
+
+
+@pytest.fixture(scope="session")
+def curl() -> None:
+    """The same for curl."""
+    if shutil.which("curl") is None:
+        _missing("curl is not installed (Debian package curl)")
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> None:
+    """The same for systemd-analyze, from the version on that looks at units which are not installed."""
+    if shutil.which("systemd-analyze") is None:
+        _missing("systemd-analyze is not installed (Debian package systemd)")
+    found = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True).stdout
+    if int(found.split()[1].partition("~")[0].partition(".")[0]) < 250:
+        _missing("systemd-analyze is older than 250")
