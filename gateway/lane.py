@@ -107,7 +107,7 @@ class Lane:
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
         self._breaker = Breaker(own.breaker)
-        self._bucket = None if own.rate is None else Bucket(own.rate, env.now())
+        self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
         self._fence = 0
         self._stopping = False

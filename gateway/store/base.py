@@ -275,8 +275,8 @@ class Work(Protocol):
         ...
 
     async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
-        """The link can be opened again: what waits only because of ``missed`` is due now. How many; 0 with
-        a stale fence."""
+        """The link can be opened again: what waits only because of ``missed`` is due since it was opened,
+        so that the oldest goes first. How many; 0 with a stale fence."""
         ...
 
     async def lapse(self, now: Instant) -> Lapsed:

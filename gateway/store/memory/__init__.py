@@ -651,7 +651,7 @@ def _reached(book: MemoryBook, lane: LinkName, fence: int, now: Instant) -> int:
     waiting = book.on_link(lane, (State.WAITING,), len(book.rows))
     rows = [row for row in waiting if row.reason == MISSED and row.due is not None and row.due > now]
     for row in rows:
-        row.due, row.reason = now, None
+        row.due, row.reason = row.opened_at, None
     return len(rows)
 
 

@@ -502,7 +502,7 @@ def _reached(tx: Tx, link: LinkName, fence: int, now: Instant) -> int:
         return 0
     return sum(  # by class: what is due already is not even looked at
         tx.db.execute(
-            "UPDATE delivery SET due = ?1, reason = NULL WHERE lane = ?2 AND state = 0 AND state <= 3"
+            "UPDATE delivery SET due = opened_at, reason = NULL WHERE lane = ?2 AND state = 0 AND state <= 3"
             " AND class = ?3 AND due > ?1 AND reason = ?4",
             (now, lane.number, number, MISSED),
         ).rowcount
