@@ -106,7 +106,7 @@ class Lane:
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
         self._breaker = Breaker(own.breaker)
-        self._bucket = None if own.rate is None else Bucket(own.rate, env.now())
+        self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
         self._fence = 0
         self._stopping = False
@@ -116,12 +116,13 @@ class Lane:
         self._conversations: list[_Conversation] = []
         self._opening = 0
         self._failed_opens = 0
+        self._anew = True  # what waits because the link could not be opened may try now
         self._last_open = Instant(0)
         self._paused_until = Instant(0)
         self._last_taken: Instant | None = None
         self._failing_since: Instant | None = None
         self._last_failure: str | None = None
-        self._next_enquiry: Instant | None = env.now() if spec.enquiry_waits else None
+        self._next_enquiry: Instant | None = None
         self._next_critical: Instant | None = None
         self._done: Deferred[None] | None = None
 
@@ -134,6 +135,7 @@ class Lane:
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
             await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+        await self._plan_enquiry()
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
         """Begin to take; *mode* is what is on record for the link."""
@@ -153,6 +155,7 @@ class Lane:
         if mode == "open":
             self._breaker = Breaker(self._own.breaker)
             self._failed_opens = 0
+            self._anew = True
         self._bell.ring(self.name)
 
     async def probe(self) -> Findings:
@@ -218,11 +221,16 @@ class Lane:
             return LOOK_EVERY
         if self._mode != "open":
             return await self._pass_on()
+        if self._anew:
+            self._anew = False
+            await self._work.reached(self.name, self._fence, self._env.now())
         if any(one.idle for one in self._conversations):
             return LOOK_EVERY  # it takes what is due by itself
         if len(self._conversations) + self._opening >= self._own.sessions:
             return LOOK_EVERY
         now = self._env.now()
+        if self._next_enquiry is not None and self._next_enquiry <= now:
+            await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
         rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
         due = [at for at in (taking.next_due, self._next_enquiry, rested) if at is not None]
@@ -277,6 +285,8 @@ class Lane:
         if isinstance(session, NotSent):
             await self._missed(session, began)
             return
+        if self._failed_opens:
+            await self._work.reached(self.name, self._fence, self._env.now())
         self._failed_opens = 0
         self._failing_since = None
         self._breaker.probed()
@@ -442,6 +452,8 @@ class Lane:
             )
             return
         if isinstance(outcome, Taken):
+            if any(ref.enquire_at is not None for ref in outcome.refs):
+                await self._plan_enquiry()
             self._metrics.handed_over(begun.message_class, seconds_between(begun.opened_at, now))
         else:
             log.info(
@@ -476,8 +488,6 @@ class Lane:
             case Taken():
                 self._last_taken = now
                 self._breaker.succeeded(now)
-                for ref in outcome.refs if self._spec.enquiry_waits else ():
-                    self._enquire_at(ref.enquire_at)
             case _:
                 self._breaker.succeeded(now)
 
@@ -495,36 +505,20 @@ class Lane:
         now = self._env.now()
         if self._next_enquiry is None or self._next_enquiry > now or not isinstance(session, Enquiring):
             return
-        self._next_enquiry = None  # while this conversation asks, no other one does
-        waits = self._spec.enquiry_waits
-        next_ = [later(now, waits[0])]  # if this breaks
-        try:
-            # nothing was put off for longer than the last wait: what is not due yet says when to look again
-            coming = await self._work.enquiries(self.name, later(now, waits[-1]), ENQUIRIES_AT_ONCE)
-            due = [one for one in coming if one.ref.enquire_at is None or one.ref.enquire_at <= now]
-            again = [one.ref.enquire_at for one in coming[len(due) :]]
-            for enquiry in due:
-                again.append(await self._enquire(session, enquiry))
-            if len(due) == ENQUIRIES_AT_ONCE:
-                again.append(now)  # there may be more
-            next_ = [at for at in again if at is not None]
-        finally:
-            for at in next_:
-                self._enquire_at(at)
+        # while this conversation asks no other one does; and if it breaks, this is when it is asked again
+        self._next_enquiry = later(now, self._spec.enquiry_waits[0])
+        for enquiry in await self._work.enquiries(self.name, now, ENQUIRIES_AT_ONCE):
+            final = False
+            for evidence in await session.enquire(enquiry.ref):
+                final = final or evidence.final
+                await self._reception.report(self.name, evidence)
+            await self._work.enquired(enquiry, None if final else self._ask_again(enquiry))
+        await self._plan_enquiry()
 
-    async def _enquire(self, session: Enquiring, enquiry: Enquiry) -> Instant | None:
-        """Ask once; when to ask again."""
-        final = False
-        for evidence in await session.enquire(enquiry.ref):
-            final = final or evidence.final
-            await self._reception.report(self.name, evidence)
-        again = None if final else self._ask_again(enquiry)
-        await self._work.enquired(enquiry, again)
-        return again
-
-    def _enquire_at(self, at: Instant | None) -> None:
-        known = (self._next_enquiry, at)
-        self._next_enquiry = min((one for one in known if one is not None), default=None)
+    async def _plan_enquiry(self) -> None:
+        """Look up when the carrier is to be asked next."""
+        if self._spec.enquiry_waits:
+            self._next_enquiry = await self._work.next_enquiry(self.name)
 
     def _ask_again(self, enquiry: Enquiry) -> Instant | None:
         waits = self._spec.enquiry_waits
