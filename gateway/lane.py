@@ -38,13 +38,12 @@ from gateway.render import render
 from gateway.retry import connect_waits, decide, policy_for
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
-from gateway.waiting import first_of
+from gateway.waiting import LOOK_EVERY, first_of
 
 log = Logger()
 
 Mode = Literal["open", "suspended", "draining"]
 
-LOOK_EVERY = 5.0  # seconds: the bell is a hint, looking is the truth
 TOLD_OF_A_MISS = 64  # deliveries that learn of one failed connect; the rest wait behind them anyway
 OPEN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between failed opens of a link that does not rest yet
 CRITICAL_OPEN_WAIT = 1.0  # seconds: a critical page tries even a resting link, one a second (semantics 8.4)

@@ -430,7 +430,7 @@ class MemoryStore:
                 state=key[1],
                 message_class=key[2],
                 count=len(rows),
-                oldest=min(rows, key=_order).opened_at,
+                oldest=min(row.opened_at for row in rows),
             )
             for key, rows in sorted(groups.items())
         )
@@ -594,7 +594,7 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
         row.reason = "stopped"
         units.move(book, row, Happening.CANCELLED, done.ended)
         book.event(done.message, done.ended, "cancelled", row.key, {"why": row.reason})
-    if State(row.state) is State.DOUBT:  # said anew: the row has moved since mypy last looked
+    if verdict.happening is Happening.IN_DOUBT:
         units.doubted(book, row)
     for ref in done.refs:
         new = _Reference(

@@ -326,7 +326,7 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         for ref in done.refs:
             refs += (ref.scope, ref.ref, done.delivery, ref.part, lane.number,
                      int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
-        if state is State.DOUBT and row[3] is not None:
+        if verdict.happening is Happening.IN_DOUBT and row[3] is not None:
             doubted.append(done.delivery)
         if row[3] is not None:
             stirred.append((row[3], done.ended))
