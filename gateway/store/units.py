@@ -399,7 +399,7 @@ def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:
         else:  # of an earlier process, and its lane will not come back
             row.doubts += 1
             move(book, row, Happening.IN_DOUBT, now)
-    rows = book.on_link(link, STOPPABLE, limit)
+    rows = sorted(book.on_link(link, STOPPABLE, limit), key=lambda row: row.key)
     for row in rows:
         row.reason = "link_removed"
         move(book, row, Happening.CANCELLED, now)

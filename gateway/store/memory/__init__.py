@@ -602,7 +602,7 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
         row.reason = "stopped"
         units.move(book, row, Happening.CANCELLED, done.ended)
         book.event(done.message, done.ended, "cancelled", row.key, {"why": row.reason})
-    if verdict.happening is Happening.IN_DOUBT:
+    if verdict.happening is Happening.IN_DOUBT and row.incident is not None:
         units.doubted(book, row)
     for ref in done.refs:
         new = _Reference(
