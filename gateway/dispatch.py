@@ -7,12 +7,11 @@ from twisted.logger import Logger
 
 from gateway.bell import Bell
 from gateway.env import Env
-from gateway.errors import StoreFailed
-from gateway.lane import LOOK_EVERY, Lane
+from gateway.lane import Lane
 from gateway.lifecycle import Happening
 from gateway.model import Instant, LinkName, seconds_between
 from gateway.store.base import Begun, Concluded, DeskRoom, Verdict, Work
-from gateway.waiting import first_of
+from gateway.waiting import LOOK_EVERY, Rounds
 
 log = Logger()
 
@@ -42,8 +41,7 @@ class Dispatch:
         self._bell = bell
         self._env = env
         self._lanes: dict[LinkName, Lane] = {}
-        self._stopping = False
-        self._lapsing: Deferred[None] | None = None
+        self._lapsing = Rounds("lapse", self._lapse_round, bell, env)
 
     async def start(
         self, lanes: tuple[Lane, ...], modes: dict[LinkName, tuple[str, str, str | None]]
@@ -51,7 +49,7 @@ class Dispatch:
         """Expire what is past its deadline, take over the lanes, then begin to take."""
         await self.lapse()
         await self.add(lanes, modes)
-        self._lapsing = Deferred.fromCoroutine(self._keep_lapsing())
+        self._lapsing.start()
 
     async def add(self, lanes: tuple[Lane, ...], modes: dict[LinkName, tuple[str, str, str | None]]) -> None:
         """More lanes, at the start or after a reload."""
@@ -89,13 +87,10 @@ class Dispatch:
 
     async def stop(self) -> None:
         """All lanes finish what is begun; nothing more is begun."""
-        self._stopping = True
-        self._bell.ring("lapse")
         await gatherResults(
             [Deferred.fromCoroutine(lane.stop()) for lane in self._lanes.values()], consumeErrors=True
         )
-        if self._lapsing is not None:
-            await self._lapsing
+        await self._lapsing.stop()
 
     def lane(self, name: LinkName) -> Lane | None:
         """The lane of a link."""
@@ -119,18 +114,10 @@ class Dispatch:
         if lapsed.expired:
             log.warn("deliveries expired: {expired}", expired=lapsed.expired)
 
-    async def _keep_lapsing(self) -> None:
-        while not self._stopping:
-            rung = self._bell.wait("lapse")
-            try:
-                due = await self._work.next_lapse()
-                wait = LOOK_EVERY if due is None else seconds_between(self._env.now(), due)
-                if wait <= 0:
-                    await self.lapse()
-                    continue
-            except StoreFailed:
-                return
-            except Exception:  # the edge of the room
-                log.failure("lapsing failed; again in {wait} s", wait=LOOK_EVERY)
-                wait = LOOK_EVERY
-            await first_of(rung, self._env.sleep(min(wait, LOOK_EVERY)))
+    async def _lapse_round(self) -> float:
+        due = await self._work.next_lapse()
+        wait = LOOK_EVERY if due is None else seconds_between(self._env.now(), due)
+        if wait > 0:
+            return min(wait, LOOK_EVERY)
+        await self.lapse()
+        return 0.0

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gateway.bell import Bell
 from gateway.env import Env
-from gateway.errors import StoreFailed
 from gateway.model import later
 from gateway.settings.types import Settings
 from gateway.store.base import Housekeeping as Room
-from gateway.waiting import first_of
+from gateway.waiting import Rounds
 
 log = Logger()
 
@@ -28,33 +26,13 @@ class Housekeeping:
     def __init__(self, room: Room, settings: Callable[[], Settings], bell: Bell, env: Env) -> None:
         self._room = room
         self._settings = settings
-        self._bell = bell
         self._env = env
-        self._stopping = False
-        self._done: Deferred[None] | None = None
+        rounds = Rounds("housekeeping", self._look, bell, env)
+        self.start = rounds.start
+        self.stop = rounds.stop
 
-    def start(self) -> None:
-        """Begin the rounds."""
-        self._done = Deferred.fromCoroutine(self._run())
-
-    async def stop(self) -> None:
-        """No more rounds."""
-        self._stopping = True
-        self._bell.ring("housekeeping")
-        if self._done is not None:
-            await self._done
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            rung = self._bell.wait("housekeeping")
-            try:
-                more = await self.round()
-            except StoreFailed:
-                return
-            except Exception:  # the edge of the room
-                log.failure("housekeeping failed; again in {wait} s", wait=EVERY)
-                more = False
-            await first_of(rung, self._env.sleep(1.0 if more else EVERY))
+    async def _look(self) -> float:
+        return 1.0 if await self.round() else EVERY
 
     async def round(self) -> bool:
         """One bite of everything; whether there is more."""

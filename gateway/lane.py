@@ -38,13 +38,12 @@ from gateway.render import render
 from gateway.retry import BROKE, connect_waits, decide, policy_for
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
-from gateway.waiting import first_of
+from gateway.waiting import LOOK_EVERY, first_of
 
 log = Logger()
 
 Mode = Literal["open", "suspended", "draining"]
 
-LOOK_EVERY = 5.0  # seconds: the bell is a hint, looking is the truth
 TOLD_OF_A_MISS = 64  # deliveries that learn of one failed connect; the rest wait behind them anyway
 OPEN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between failed opens of a link that does not rest yet
 CRITICAL_OPEN_WAIT = 1.0  # seconds: a critical page tries even a resting link, one a second (semantics 8.4)
@@ -125,6 +124,7 @@ class Lane:
         self._last_failure: str | None = None
         self._next_enquiry: Instant | None = None
         self._next_critical: Instant | None = None
+        self._full = False  # every conversation is busy, and there may be no more of them
         self._done: Deferred[None] | None = None
 
     # -------------------------------------------------------------- running
@@ -146,7 +146,7 @@ class Lane:
     async def stop(self) -> None:
         """Begin nothing more; what is begun finishes; sessions say goodbye."""
         self._stopping = True
-        self._bell.ring(self.name)
+        self.wake()
         if self._done is not None:
             await self._done
 
@@ -157,7 +157,7 @@ class Lane:
             self._breaker = Breaker(self._own.breaker)
             self._failed_opens = 0
             self._anew = True
-        self._bell.ring(self.name)
+        self.wake()
 
     async def probe(self) -> Findings:
         """Run the dialogue up to, not including, the message."""
@@ -202,10 +202,18 @@ class Lane:
             last_failure=self._last_failure,
         )
 
+    def wake(self) -> None:
+        """Look again, whatever it waits for: something about the lane itself has changed."""
+        self._bell.ring(self.name)
+        self._bell.ring(self)
+        for conversation in self._conversations:
+            self._bell.ring(conversation)
+
     async def _run(self) -> None:
-        """Open conversations while there is more due than the open ones can take."""
+        """Hand what comes due to a conversation that is idle, or open one more."""
         while not self._stopping:
             rung = self._bell.wait(self.name)
+            self._full = False
             try:
                 wait = await self._look()
             except StoreFailed:
@@ -213,8 +221,16 @@ class Lane:
             except Exception:  # the edge of the room: a lane never ends by itself
                 log.failure("lane {link} failed; looking again in {wait} s", link=self.name, wait=LOOK_EVERY)
                 wait = LOOK_EVERY
+            if self._full:  # each accepted page rings: not worth waking for while nobody can take it
+                rung.cancel()
+                rung = self._bell.wait(self)
             await first_of(rung, self._env.sleep(wait))
         await gatherResults([one.ended for one in self._conversations], consumeErrors=True)
+
+    def relieved(self) -> None:
+        """A conversation has room again and found nothing to take: from now on rings count."""
+        if self._full:
+            self._bell.ring(self)
 
     async def _look(self) -> float:
         """Open one more conversation if it is wanted; seconds until the next look."""
@@ -225,9 +241,12 @@ class Lane:
         if self._anew:
             self._anew = False
             await self._work.reached(self.name, self._fence, self._env.now())
-        if any(one.idle for one in self._conversations):
-            return LOOK_EVERY  # it takes what is due by itself
+        for one in self._conversations:
+            if one.idle:
+                self._bell.ring(one)
+                return LOOK_EVERY
         if len(self._conversations) + self._opening >= self._own.sessions:
+            self._full = True
             return LOOK_EVERY
         now = self._env.now()
         if self._next_enquiry is not None and self._next_enquiry <= now:
@@ -528,7 +547,7 @@ class Lane:
     def ended(self, conversation: _Conversation) -> None:
         """A conversation is over."""
         self._conversations.remove(conversation)
-        self._bell.ring(self.name)
+        self.wake()
 
     def until_enquiry(self) -> float:
         """Seconds until an enquiry is due."""
@@ -565,7 +584,7 @@ class _Conversation:
 
     def _on_lost(self, _: object) -> None:
         self._lost = True
-        self._bell.ring(self._lane.name)
+        self._lane.wake()
 
     def _finish(self, result: object) -> None:
         _tell(result, "conversation of {link} failed", self._lane.name)
@@ -597,7 +616,7 @@ class _Conversation:
         lane, env = self._lane, self._env
         quiet_since = env.now()
         while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
-            rung = self._bell.wait(lane.name)
+            rung = self._bell.wait(self)
             wait = LOOK_EVERY
             if self._free() > 0:
                 await lane.enquire(self._session)
@@ -607,8 +626,15 @@ class _Conversation:
                 for begun in taking.begun:
                     self._run(begun)
                 wait = lane.next_take(taking)
+                if len(taking.begun) < free:
+                    lane.relieved()
+                elif taking.next_due is not None and taking.next_due <= env.now():
+                    self._bell.ring(lane.name)  # there is more: somebody else may be idle
             if self.under_way:
                 quiet_since = env.now()
+                if self._free() <= 0:
+                    await rung  # the end of an attempt, of the session or of the lane
+                    continue
             else:
                 quiet = seconds_between(quiet_since, env.now())
                 if quiet >= self._own.idle:
@@ -616,7 +642,7 @@ class _Conversation:
                 wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
             await first_of(rung, env.sleep(wait))
         while self.under_way or self._concluding:
-            await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
+            await first_of(self._bell.wait(self), env.sleep(LOOK_EVERY))
 
     def _run(self, begun: Begun) -> None:
         """Start an attempt in a free slot; the slot is free again as soon as its end is being written."""
@@ -636,12 +662,12 @@ class _Conversation:
         self._concluding += 1
         try:
             written = Deferred.fromCoroutine(self._lane.conclude(begun, conclusion))
-            self._bell.ring(self._lane.name)  # what is begun now is written behind this conclusion
+            self._bell.ring(self)  # what is begun now is written behind this conclusion
             await written
         finally:
             self._concluding -= 1
             if not self._concluding:
-                self._bell.ring(self._lane.name)
+                self._bell.ring(self)
 
 
 def _tell(result: object, what: str, link: LinkName) -> None:

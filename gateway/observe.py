@@ -394,7 +394,6 @@ EVENTS = (
         "So many passed their deadline unsent since the last look.",
     ),
     Event("forgotten: {texts} texts, {keys} keys", "debug", (), "Retention: what was deleted."),
-    Event("housekeeping failed; again in {wait} s", "critical", (), "A mistake of ours; nothing was lost."),
     Event(
         "incident ended: {ending}",
         "info or warn",
@@ -412,12 +411,6 @@ EVENTS = (
         "critical",
         (),
         "A mistake of ours; the lane goes on.",
-    ),
-    Event(
-        "lapsing failed; again in {wait} s",
-        "critical",
-        (),
-        "A mistake of ours; deadlines are looked at again.",
     ),
     Event(
         "link could not be opened: {link}: {why}",
@@ -439,6 +432,18 @@ EVENTS = (
         "The carrier refused us (login, account): nothing goes out until somebody switches it on again.",
     ),
     Event(
+        "{room} failed; it looks again in {wait} s",
+        "critical",
+        (),
+        "A mistake of ours in one room's loop; nothing was lost, and it goes on.",
+    ),
+    Event(
+        "incident of {message} could not be pursued",
+        "critical",
+        (),
+        "A mistake of ours about one incident; it stays due, the others go on.",
+    ),
+    Event(
         "log lines dropped: {count}",
         "warn",
         (),
@@ -449,9 +454,6 @@ EVENTS = (
         "critical",
         (),
         "The stop went on without it; it is in doubt at the next start.",
-    ),
-    Event(
-        "pursuing failed; looking again in {wait} s", "critical", (), "A mistake of ours; incidents stay due."
     ),
     Event(
         "receipt {how}: {state} over {link}", "info", ("delivery",), "A carrier reported, and what it fitted."
@@ -467,12 +469,6 @@ EVENTS = (
         "info",
         (),
         "A message that was sent while no gateway ran is on disk.",
-    ),
-    Event(
-        "the spool directory cannot be read; again in {wait} s",
-        "critical",
-        (),
-        "Permissions, or a mistake of ours; the files stay.",
     ),
     Event("reload failed", "critical", (), "A mistake of ours; the old settings stay."),
     Event(
@@ -504,9 +500,6 @@ EVENTS = (
         "critical",
         (),
         "It took too long; what was begun is in doubt at the next start.",
-    ),
-    Event(
-        "watching failed; again in {wait} s", "critical", (), "A mistake of ours; metrics are old meanwhile."
     ),
     Event(
         "what a thread reported could not be taken in",

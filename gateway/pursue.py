@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gateway.bell import Bell
 from gateway.env import Env
+from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName, seconds_between
 from gateway.people.escalate import next_move
 from gateway.settings.types import Settings
 from gateway.store.base import DeskRoom, Facts, PursuitRoom
-from gateway.waiting import first_of
+from gateway.waiting import LOOK_EVERY, Rounds
 
 log = Logger()
 
-LOOK_EVERY = 5.0  # seconds: the bell is a hint, looking is the truth
 AT_ONCE = 64  # incidents a turn: bounds what a crash can leave half done in memory (nothing on disk)
 
 
@@ -37,35 +36,23 @@ class Pursue:
         self._settings = settings
         self._bell = bell
         self._env = env
-        self._stopping = False
-        self._done: Deferred[None] | None = None
+        self._rounds = Rounds("pursue", self._round, bell, env)
+        self.start = self._rounds.start
+        self.stop = self._rounds.stop
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._done = Deferred.fromCoroutine(self._run())
-
-    async def stop(self) -> None:
-        """Finish the move that is being recorded, then no more."""
-        self._stopping = True
-        self._bell.ring("pursue")
-        if self._done is not None:
-            await self._done
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            rung = self._bell.wait("pursue")
-            try:
-                wait = 0.0 if await self.look() else await self._until_next()
-            except Exception:  # the edge of the room: one bad incident must not stop the others for good
-                log.failure("pursuing failed; looking again in {wait} s", wait=LOOK_EVERY)
-                wait = LOOK_EVERY
-            await first_of(rung, self._env.sleep(wait))
+    async def _round(self) -> float:
+        return 0.0 if await self.look() else await self._until_next()
 
     async def look(self) -> bool:
         """Make the moves that are due now; whether there may be more."""
         due = await self._pursuit.due(self._env.now(), AT_ONCE)
         for facts in due:
-            await self._move(facts)
+            try:
+                await self._move(facts)
+            except StoreFailed:
+                raise
+            except Exception:  # one bad incident must not stop the others
+                log.failure("incident of {message} could not be pursued", message=facts.public_id)
         return len(due) == AT_ONCE
 
     async def _until_next(self) -> float:

@@ -1,10 +1,20 @@
-"""Waiting for whichever comes first, without leaving anything behind."""
+"""Waiting for whichever comes first, and looking again and again, without leaving anything behind."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from gateway.bell import Bell
+from gateway.env import Env
+from gateway.errors import StoreFailed
+
+log = Logger()
+
+LOOK_EVERY = 5.0  # seconds: the bell is a hint, looking is the truth
 
 
 async def first_of(*waits: Deferred[Any]) -> int:
@@ -29,3 +39,44 @@ async def first_of(*waits: Deferred[Any]) -> int:
         for wait in waits:
             if not wait.called:
                 wait.cancel()
+
+
+class Rounds:
+    """One room's loop: it looks when its key is rung, and by time.
+
+    *look* says in how many seconds it wants to look again. What it raises is our bug: it is logged and the
+    room goes on, except when the store has failed, for then the daemon stops.
+    """
+
+    def __init__(
+        self, room: str, look: Callable[[], Coroutine[Any, Any, float]], bell: Bell, env: Env
+    ) -> None:
+        self._room = room
+        self._look = look
+        self._bell = bell
+        self._env = env
+        self._done: Deferred[None] | None = None
+        self.stopping = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._done = Deferred.fromCoroutine(self._run())
+
+    async def stop(self) -> None:
+        """Finish the look that is under way, then no more."""
+        self.stopping = True
+        self._bell.ring(self._room)
+        if self._done is not None:
+            await self._done
+
+    async def _run(self) -> None:
+        while not self.stopping:
+            rung = self._bell.wait(self._room)
+            try:
+                wait = await self._look()
+            except StoreFailed:
+                return
+            except Exception:  # the edge of the room
+                log.failure("{room} failed; it looks again in {wait} s", room=self._room, wait=LOOK_EVERY)
+                wait = LOOK_EVERY
+            await first_of(rung, self._env.sleep(max(0.0, wait)))

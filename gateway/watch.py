@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-
 from gateway.bell import Bell
 from gateway.env import Env
-from gateway.errors import StoreFailed
 from gateway.lifecycle import State
 from gateway.model import LinkName, seconds_between
 from gateway.observe import Metrics
 from gateway.store.base import LaneCount, Records
-from gateway.waiting import first_of
-
-log = Logger()
+from gateway.waiting import Rounds
 
 EVERY = 5.0  # seconds between looks; each is one grouped read of an index on the reading connection
 
@@ -38,37 +32,22 @@ class Watch:
         self._records = records
         self._links = links
         self._metrics = metrics
-        self._bell = bell
         self._env = env
-        self._stopping = False
-        self._done: Deferred[None] | None = None
+        self._expected: float | None = None
+        rounds = Rounds("watch", self._round, bell, env)
+        self.start = rounds.start
+        self.stop = rounds.stop
         self.counts: tuple[LaneCount, ...] = ()
         self.lag = 0.0
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._done = Deferred.fromCoroutine(self._run())
-
-    async def stop(self) -> None:
-        """Look no more."""
-        self._stopping = True
-        self._bell.ring("watch")
-        if self._done is not None:
-            await self._done
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                await self.look()
-            except StoreFailed:
-                return
-            except Exception:  # the edge of the room
-                log.failure("watching failed; again in {wait} s", wait=EVERY)
-            started = self._env.clock.seconds()
-            rung = await first_of(self._bell.wait("watch"), self._env.sleep(EVERY))
-            if rung == 1:
-                self.lag = max(0.0, self._env.clock.seconds() - started - EVERY)
-                self._metrics.reactor_lag.set(self.lag)
+    async def _round(self) -> float:
+        if self._expected is not None:
+            self.lag = max(0.0, self._env.clock.seconds() - self._expected)
+            self._metrics.reactor_lag.set(self.lag)
+        self._expected = None  # a look that breaks says nothing about the reactor
+        await self.look()
+        self._expected = self._env.clock.seconds() + EVERY
+        return EVERY
 
     async def look(self) -> None:
         """Read the counts once and show them."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from gateway.adapters.base import Client, Reception, Submission
@@ -21,10 +20,10 @@ from gateway.api.submitting import submission_of
 from gateway.api.times import instant_of
 from gateway.bell import Bell
 from gateway.env import Env
-from gateway.errors import StoreFailed, StoreFull, SubmissionError
+from gateway.errors import StoreFull, SubmissionError
 from gateway.model import Instant, seconds_between
 from gateway.settings.types import Limits
-from gateway.waiting import first_of
+from gateway.waiting import Rounds
 from gateway.web import Request
 
 log = Logger()
@@ -40,38 +39,20 @@ class Spool:
         self._folder = folder
         self._reception = reception
         self._limits = limits
-        self._bell = bell
         self._env = env
-        self._stopping = False
-        self._done: Deferred[None] | None = None
+        self._rounds = Rounds("spool", self._round, bell, env)
+        self.start = self._rounds.start
+        self.stop = self._rounds.stop
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._done = Deferred.fromCoroutine(self._run())
-
-    async def stop(self) -> None:
-        """Finish the file that is being taken in."""
-        self._stopping = True
-        self._bell.ring("spool")
-        if self._done is not None:
-            await self._done
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            rung = self._bell.wait("spool")
-            try:
-                await self.look()
-            except StoreFailed:
-                return
-            except Exception:  # the edge of the room
-                log.failure("the spool directory cannot be read; again in {wait} s", wait=EVERY)
-            await first_of(rung, self._env.sleep(EVERY))
+    async def _round(self) -> float:
+        await self.look()
+        return EVERY
 
     async def look(self) -> int:
         """Take in what lies there, oldest name first; how many became messages."""
         taken = 0
         for name in self._env.files.names(self._folder, ".json")[:AT_ONCE]:
-            if self._stopping or not await self._take(self._folder / name):
+            if self._rounds.stopping or not await self._take(self._folder / name):
                 break
             taken += 1
         return taken

@@ -438,7 +438,7 @@ class MemoryStore:
                 state=key[1],
                 message_class=key[2],
                 count=len(rows),
-                oldest=min(rows, key=_order).opened_at,
+                oldest=min(row.opened_at for row in rows),
             )
             for key, rows in sorted(groups.items())
         )
