@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.app.daemon import GOODBYES
-from gateway.settings.types import Settings
 from gateway.cli.running import run
+from gateway.settings.types import Settings
 
 HOME = Path(__file__).parents[2]
 UNIT = HOME / "config" / "deploy" / "gateway.service"
@@ -44,7 +44,9 @@ def test_only_mistakes_in_the_settings_keep_it_from_being_started_again() -> Non
 
 def test_systemd_waits_longer_for_the_stop_than_the_gateway_itself() -> None:
     """So that what is begun can finish."""
-    assert float(SETTINGS["TimeoutStopSec"].removesuffix("s")) > Settings(carriers={}).drain_timeout + GOODBYES
+    assert (
+        float(SETTINGS["TimeoutStopSec"].removesuffix("s")) > Settings(carriers={}).drain_timeout + GOODBYES
+    )
 
 
 def test_tls_is_not_locked_out() -> None:

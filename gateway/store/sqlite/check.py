@@ -1,7 +1,7 @@
 """Reading a large database through while it is already in use.
 
 quick_check of a million queued messages takes seconds, in which the first page could be on its way. Above
-``opening.CHECKED_FIRST`` it runs beside the store, and damage that it finds stops the store like any other (4.3).
+``opening.CHECKED_FIRST`` it runs beside the store, and damage that it finds stops the store (semantics 4.3).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Check:
         self._db = db = connect(self._path, read_only=True)
         try:
             return [sound(db)]
-        except sqlite3.OperationalError:
-            if self._closing:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 return ["ok"]
             raise
         finally:

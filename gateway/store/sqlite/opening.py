@@ -103,8 +103,8 @@ def _open(
         if note is not None and not adopt_older and _older(db, meta, note):
             raise StoreRefused(
                 f"{path} is an older copy than the one that was last in use here: what happened since would"
-                " be forgotten, and pages could go out twice. To use it all the same, start with --adopt-older."
-                + (f" ({damage})" if damage else ""),
+                " be forgotten, and pages could go out twice. To use it all the same, start with"
+                " --adopt-older." + (f" ({damage})" if damage else ""),
                 VERSIONS,
             )
         _upgrade(db, path, steps)

@@ -314,17 +314,18 @@ class Tx(Reader):
     def flush(self) -> None:
         """Write the events that were noted. The n of each is counted under its subject from 2 (from 1 for
         nobody's): 1 is implied by the message's row."""
-        noted = self._events
-        self._events = []
-        start = 0
-        for count in sizes(len(noted)):  # a statement sees the numbers that the one before it gave
-            flat: list[Any] = []
-            ahead: dict[int, int] = {}
-            for subject, at, kind, delivery, data in noted[start : start + count]:
-                ahead[subject] = place = ahead.get(subject, 0) + 1
-                flat += (subject, place, at, kind, delivery, data)
-            write(self.db, _EVENTS, 6, flat, _EVENTS_TAIL)
-            start += count
+        if not self._events:
+            return
+        subjects = _plain.encode(sorted({event[0] for event in self._events})).decode()
+        last: dict[int, int] = dict(
+            msgspec.json.decode(self.db.execute(_LAST_EVENTS, (subjects,)).fetchone()[0])
+        )
+        flat: list[Any] = []
+        for subject, at, kind, delivery, data in self._events:
+            last[subject] = n = last[subject] + 1
+            flat += (subject, n, at, kind, delivery, data)
+        self._events.clear()
+        write(self.db, _EVENTS, 6, flat)
 
     def save_receipt(self, row: Receipt) -> None:
         known = self.receipt(row.evidence)
@@ -354,9 +355,8 @@ class Tx(Reader):
         return [(part, Level(level)) for part, level in rows.fetchall()]
 
 
-_EVENTS = "WITH noted (subject, place, at, kind, delivery, data) AS (VALUES "
-_EVENTS_TAIL = (
-    ") INSERT INTO event (subject, n, at, kind, delivery, data) SELECT subject, place + coalesce("
-    "(SELECT max(n) FROM event WHERE event.subject = noted.subject), subject != 0), at, kind, delivery, data"
-    " FROM noted"
+_EVENTS = "INSERT INTO event (subject, n, at, kind, delivery, data) VALUES "
+_LAST_EVENTS = (
+    "SELECT json_group_array(json_array(value, coalesce("
+    "(SELECT max(n) FROM event WHERE subject = value), value != 0))) FROM json_each(?)"
 )
