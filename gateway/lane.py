@@ -35,7 +35,7 @@ from gateway.observe import Metrics
 from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
-from gateway.retry import connect_waits, decide, policy_for
+from gateway.retry import BROKE, connect_waits, decide, policy_for
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
 from gateway.waiting import LOOK_EVERY, first_of
@@ -106,7 +106,7 @@ class Lane:
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
         self._breaker = Breaker(own.breaker)
-        self._bucket = None if own.rate is None else Bucket(own.rate, env.now())
+        self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
         self._fence = 0
         self._stopping = False
@@ -116,13 +116,15 @@ class Lane:
         self._conversations: list[_Conversation] = []
         self._opening = 0
         self._failed_opens = 0
+        self._anew = True  # what waits because the link could not be opened may try now
         self._last_open = Instant(0)
         self._paused_until = Instant(0)
         self._last_taken: Instant | None = None
         self._failing_since: Instant | None = None
         self._last_failure: str | None = None
-        self._next_enquiry: Instant | None = env.now() if spec.enquiry_waits else None
+        self._next_enquiry: Instant | None = None
         self._next_critical: Instant | None = None
+        self._full = False  # every conversation is busy, and there may be no more of them
         self._done: Deferred[None] | None = None
 
     # -------------------------------------------------------------- running
@@ -134,6 +136,7 @@ class Lane:
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
             await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+        await self._plan_enquiry()
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
         """Begin to take; *mode* is what is on record for the link."""
@@ -143,7 +146,7 @@ class Lane:
     async def stop(self) -> None:
         """Begin nothing more; what is begun finishes; sessions say goodbye."""
         self._stopping = True
-        self._bell.ring(self.name)
+        self.wake()
         if self._done is not None:
             await self._done
 
@@ -153,7 +156,8 @@ class Lane:
         if mode == "open":
             self._breaker = Breaker(self._own.breaker)
             self._failed_opens = 0
-        self._bell.ring(self.name)
+            self._anew = True
+        self.wake()
 
     async def probe(self) -> Findings:
         """Run the dialogue up to, not including, the message."""
@@ -198,10 +202,18 @@ class Lane:
             last_failure=self._last_failure,
         )
 
+    def wake(self) -> None:
+        """Look again, whatever it waits for: something about the lane itself has changed."""
+        self._bell.ring(self.name)
+        self._bell.ring(self)
+        for conversation in self._conversations:
+            self._bell.ring(conversation)
+
     async def _run(self) -> None:
-        """Open conversations while there is more due than the open ones can take."""
+        """Hand what comes due to a conversation that is idle, or open one more."""
         while not self._stopping:
             rung = self._bell.wait(self.name)
+            self._full = False
             try:
                 wait = await self._look()
             except StoreFailed:
@@ -209,8 +221,16 @@ class Lane:
             except Exception:  # the edge of the room: a lane never ends by itself
                 log.failure("lane {link} failed; looking again in {wait} s", link=self.name, wait=LOOK_EVERY)
                 wait = LOOK_EVERY
+            if self._full:  # each accepted page rings: not worth waking for while nobody can take it
+                rung.cancel()
+                rung = self._bell.wait(self)
             await first_of(rung, self._env.sleep(wait))
         await gatherResults([one.ended for one in self._conversations], consumeErrors=True)
+
+    def relieved(self) -> None:
+        """A conversation has room again and found nothing to take: from now on rings count."""
+        if self._full:
+            self._bell.ring(self)
 
     async def _look(self) -> float:
         """Open one more conversation if it is wanted; seconds until the next look."""
@@ -218,11 +238,19 @@ class Lane:
             return LOOK_EVERY
         if self._mode != "open":
             return await self._pass_on()
-        if any(one.idle for one in self._conversations):
-            return LOOK_EVERY  # it takes what is due by itself
+        if self._anew:
+            self._anew = False
+            await self._work.reached(self.name, self._fence, self._env.now())
+        for one in self._conversations:
+            if one.idle:
+                self._bell.ring(one)
+                return LOOK_EVERY
         if len(self._conversations) + self._opening >= self._own.sessions:
+            self._full = True
             return LOOK_EVERY
         now = self._env.now()
+        if self._next_enquiry is not None and self._next_enquiry <= now:
+            await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
         rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
         due = [at for at in (taking.next_due, self._next_enquiry, rested) if at is not None]
@@ -277,6 +305,8 @@ class Lane:
         if isinstance(session, NotSent):
             await self._missed(session, began)
             return
+        if self._failed_opens:
+            await self._work.reached(self.name, self._fence, self._env.now())
         self._failed_opens = 0
         self._failing_since = None
         self._breaker.probed()
@@ -325,8 +355,8 @@ class Lane:
 
     @property
     def wants_more(self) -> bool:
-        """Whether anything may be begun."""
-        return self._mode == "open" and not self._stopping
+        """Whether anything may be begun. A resting link ends its conversations: opening it is the probe."""
+        return self._mode == "open" and not self._stopping and not self._breaker.resting(self._env.now())
 
     async def take(self, free: int, slots: int, ordinary_under_way: int) -> Taking:
         """The best due deliveries for *free* of *slots*, as pacing allows; they are begun."""
@@ -442,6 +472,8 @@ class Lane:
             )
             return
         if isinstance(outcome, Taken):
+            if any(ref.enquire_at is not None for ref in outcome.refs):
+                await self._plan_enquiry()
             self._metrics.handed_over(begun.message_class, seconds_between(begun.opened_at, now))
         else:
             log.info(
@@ -465,8 +497,8 @@ class Lane:
         if first:
             self._budget.first_try(now)
         match outcome:
-            case InDoubt(why=why):
-                self._note_failure(now, why, unanswered=True)
+            case InDoubt(code=code, why=why):  # an adapter's bug is not the carrier's silence
+                self._note_failure(now, why, unanswered=code != BROKE)
             case NotSent(why=why):
                 self._note_failure(now, why, unanswered=False)
             case Later(about=About.LINK, not_before=not_before):
@@ -476,8 +508,6 @@ class Lane:
             case Taken():
                 self._last_taken = now
                 self._breaker.succeeded(now)
-                for ref in outcome.refs if self._spec.enquiry_waits else ():
-                    self._enquire_at(ref.enquire_at)
             case _:
                 self._breaker.succeeded(now)
 
@@ -495,36 +525,20 @@ class Lane:
         now = self._env.now()
         if self._next_enquiry is None or self._next_enquiry > now or not isinstance(session, Enquiring):
             return
-        self._next_enquiry = None  # while this conversation asks, no other one does
-        waits = self._spec.enquiry_waits
-        next_ = [later(now, waits[0])]  # if this breaks
-        try:
-            # nothing was put off for longer than the last wait: what is not due yet says when to look again
-            coming = await self._work.enquiries(self.name, later(now, waits[-1]), ENQUIRIES_AT_ONCE)
-            due = [one for one in coming if one.ref.enquire_at is None or one.ref.enquire_at <= now]
-            again = [one.ref.enquire_at for one in coming[len(due) :]]
-            for enquiry in due:
-                again.append(await self._enquire(session, enquiry))
-            if len(due) == ENQUIRIES_AT_ONCE:
-                again.append(now)  # there may be more
-            next_ = [at for at in again if at is not None]
-        finally:
-            for at in next_:
-                self._enquire_at(at)
+        # while this conversation asks no other one does; and if it breaks, this is when it is asked again
+        self._next_enquiry = later(now, self._spec.enquiry_waits[0])
+        for enquiry in await self._work.enquiries(self.name, now, ENQUIRIES_AT_ONCE):
+            final = False
+            for evidence in await session.enquire(enquiry.ref):
+                final = final or evidence.final
+                await self._reception.report(self.name, evidence)
+            await self._work.enquired(enquiry, None if final else self._ask_again(enquiry))
+        await self._plan_enquiry()
 
-    async def _enquire(self, session: Enquiring, enquiry: Enquiry) -> Instant | None:
-        """Ask once; when to ask again."""
-        final = False
-        for evidence in await session.enquire(enquiry.ref):
-            final = final or evidence.final
-            await self._reception.report(self.name, evidence)
-        again = None if final else self._ask_again(enquiry)
-        await self._work.enquired(enquiry, again)
-        return again
-
-    def _enquire_at(self, at: Instant | None) -> None:
-        known = (self._next_enquiry, at)
-        self._next_enquiry = min((one for one in known if one is not None), default=None)
+    async def _plan_enquiry(self) -> None:
+        """Look up when the carrier is to be asked next."""
+        if self._spec.enquiry_waits:
+            self._next_enquiry = await self._work.next_enquiry(self.name)
 
     def _ask_again(self, enquiry: Enquiry) -> Instant | None:
         waits = self._spec.enquiry_waits
@@ -533,7 +547,7 @@ class Lane:
     def ended(self, conversation: _Conversation) -> None:
         """A conversation is over."""
         self._conversations.remove(conversation)
-        self._bell.ring(self.name)
+        self.wake()
 
     def until_enquiry(self) -> float:
         """Seconds until an enquiry is due."""
@@ -570,7 +584,7 @@ class _Conversation:
 
     def _on_lost(self, _: object) -> None:
         self._lost = True
-        self._bell.ring(self._lane.name)
+        self._lane.wake()
 
     def _finish(self, result: object) -> None:
         _tell(result, "conversation of {link} failed", self._lane.name)
@@ -602,7 +616,7 @@ class _Conversation:
         lane, env = self._lane, self._env
         quiet_since = env.now()
         while not self._lost and lane.wants_more and (self.under_way or self._left() > 0):
-            rung = self._bell.wait(lane.name)
+            rung = self._bell.wait(self)
             wait = LOOK_EVERY
             if self._free() > 0:
                 await lane.enquire(self._session)
@@ -612,8 +626,15 @@ class _Conversation:
                 for begun in taking.begun:
                     self._run(begun)
                 wait = lane.next_take(taking)
+                if len(taking.begun) < free:
+                    lane.relieved()
+                elif taking.next_due is not None and taking.next_due <= env.now():
+                    self._bell.ring(lane.name)  # there is more: somebody else may be idle
             if self.under_way:
                 quiet_since = env.now()
+                if self._free() <= 0:
+                    await rung  # the end of an attempt, of the session or of the lane
+                    continue
             else:
                 quiet = seconds_between(quiet_since, env.now())
                 if quiet >= self._own.idle:
@@ -621,7 +642,7 @@ class _Conversation:
                 wait = min(wait, self._own.idle - quiet, lane.until_enquiry())
             await first_of(rung, env.sleep(wait))
         while self.under_way or self._concluding:
-            await first_of(self._bell.wait(lane.name), env.sleep(LOOK_EVERY))
+            await first_of(self._bell.wait(self), env.sleep(LOOK_EVERY))
 
     def _run(self, begun: Begun) -> None:
         """Start an attempt in a free slot; the slot is free again as soon as its end is being written."""
@@ -641,12 +662,12 @@ class _Conversation:
         self._concluding += 1
         try:
             written = Deferred.fromCoroutine(self._lane.conclude(begun, conclusion))
-            self._bell.ring(self._lane.name)  # what is begun now is written behind this conclusion
+            self._bell.ring(self)  # what is begun now is written behind this conclusion
             await written
         finally:
             self._concluding -= 1
             if not self._concluding:
-                self._bell.ring(self._lane.name)
+                self._bell.ring(self)
 
 
 def _tell(result: object, what: str, link: LinkName) -> None:

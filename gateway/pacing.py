@@ -10,14 +10,17 @@ from gateway.settings.types import Rate
 
 
 class Bucket:
-    """A token bucket: *count* in *per* seconds on average, bursts of *count*, never more (semantics 8.5)."""
+    """A token bucket: *count* in *per* seconds on average, bursts of *count*, never more (semantics 8.5).
+
+    *full* False: it begins with one, because nobody knows what was used up before.
+    """
 
     __slots__ = ("_at", "_level", "_per_second", "_size")
 
-    def __init__(self, rate: Rate, now: Instant) -> None:
+    def __init__(self, rate: Rate, now: Instant, *, full: bool = True) -> None:
         self._size = max(1.0, rate.count)
         self._per_second = rate.count / rate.per
-        self._level = self._size
+        self._level = self._size if full else 1.0
         self._at = now
 
     def left(self, now: Instant) -> int:

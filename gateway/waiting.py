@@ -32,8 +32,10 @@ async def first_of(*waits: Deferred[Any]) -> int:
         wait.addBoth(settle, index)
     try:
         return await won
+    except GeneratorExit:  # thrown away, and what it waited for with it: there is nobody to tell
+        over, waits = True, ()
+        raise
     finally:
-        over = True  # whoever waited may be gone: then nobody is to be told of what is cancelled now
         for wait in waits:
             if not wait.called:
                 wait.cancel()

@@ -274,6 +274,11 @@ class Work(Protocol):
         deadline), and their incidents become due at once. How many; 0 with a stale fence."""
         ...
 
+    async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
+        """The link can be opened again: what waits only because of ``missed`` is due since it was opened,
+        so that the oldest goes first. How many; 0 with a stale fence."""
+        ...
+
     async def lapse(self, now: Instant) -> Lapsed:
         """Settle what is due by time alone: waiting, doubt and held past the deadline expire (with one
         summary event if many), doubts whose time came go on by their *then*."""
@@ -285,6 +290,10 @@ class Work(Protocol):
 
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         """Carrier references of *lane* whose enquiry is due, oldest first."""
+        ...
+
+    async def next_enquiry(self, lane: LinkName) -> Instant | None:
+        """When an enquiry of *lane* is due next."""
         ...
 
     async def enquired(self, enquiry: Enquiry, again: Instant | None) -> None:

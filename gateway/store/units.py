@@ -17,6 +17,7 @@ from gateway.outcome import Level
 from gateway.store.base import Advance, Concluded, Ending, Matched, Missed, NewDelivery
 from gateway.store.rows import (
     MANY,
+    MISSED,
     NOBODY,
     SETTLED_BY,
     Delivery,
@@ -194,7 +195,7 @@ def miss(book: Book, row: Delivery, missed: Missed) -> None:
     waits = missed.waits.get(row.message_class, (0.0,))
     row.due = min(later(missed.ended, waits[min(row.connects, len(waits) - 1)]), row.deadline)
     row.connects += 1
-    row.code, row.why = missed.code, missed.why
+    row.code, row.why, row.reason = missed.code, missed.why, MISSED
     move(book, row, Happening.NOT_SENT, missed.ended)
     data = {"link": row.link, "outcome": "not_sent", "code": missed.code, "why": missed.why}
     book.event(row.message, missed.ended, "attempt", row.key, data | {"began": missed.began})

@@ -455,6 +455,29 @@ def _miss(case: Case, *, limit: int = 9, fence: int | None = None) -> Missed:
     )
 
 
+def test_when_the_link_is_back_what_missed_it_is_due(case: Case) -> None:
+    """At once; what waits for another reason waits on."""
+    missed, begun_once = case.accept(), case.accept()
+    case.begin(limit=0)
+    run(case.store.work.missed(_miss(case, limit=1)))
+    (begun,) = case.begin(limit=1)
+    case.conclude(begun, Happening.LATER, outcome="later", due=later(case.now, 50))
+    planned = case.accept(case.new(case.leg(due=later(case.now, 70))))
+    paused = case.accept()
+    run(case.store.work.missed(_miss(case, limit=1)))
+    run(case.store.desk.pause(paused.message, by="dana", now=case.now))
+    case.wait(10)
+    assert run(case.store.work.reached(WEB, case.fences[WEB] - 1, case.now)) == 0
+    assert run(case.store.work.reached(WEB, case.fences[WEB], case.now)) == 1
+    assert case.delivery(missed).due == case.delivery(missed).opened_at
+    assert (case.delivery(begun_once).due, case.delivery(planned).due) == (
+        later(case.now, 40),
+        later(case.now, 60),
+    )
+    assert case.delivery(paused).due is None
+    assert len(case.begin()) == 1
+
+
 def test_a_missed_connection_makes_the_incident_due(case: Case) -> None:
     """So that the next leg can open at once."""
     case.accept(case.pursued())
@@ -689,6 +712,7 @@ def test_enquiries_are_due_oldest_first_until_nothing_more_will_come(case: Case)
         case.conclude(begun, refs=case.refs(ref, enquire_at=at))
     work = case.store.work
     assert run(work.enquiries(WEB, case.now, 9)) == ()
+    assert (run(work.next_enquiry(WEB)), run(work.next_enquiry(FAX))) == (first, None)
     found = run(work.enquiries(WEB, second, 9))
     assert [(one.ref.ref, one.asked, one.taken_at) for one in found] == [
         ("r1", 0, case.now),
@@ -699,6 +723,7 @@ def test_enquiries_are_due_oldest_first_until_nothing_more_will_come(case: Case)
     run(work.enquired(found[1], later(case.now, 90)))
     assert run(work.enquiries(WEB, second, 9)) == ()
     assert [one.asked for one in run(work.enquiries(WEB, later(case.now, 90), 9))] == [1]
+    assert run(work.next_enquiry(WEB)) == later(case.now, 90)
     case.report("r2", level=Level.READ, final=True)
     assert run(work.enquiries(WEB, later(case.now, 90), 9)) == ()
 

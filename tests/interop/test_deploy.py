@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.app.daemon import GOODBYES
-from gateway.settings.types import Settings
 from gateway.cli.running import run
+from gateway.settings.types import Settings
 
 HOME = Path(__file__).parents[2]
 UNIT = HOME / "config" / "deploy" / "gateway.service"

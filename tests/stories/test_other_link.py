@@ -40,8 +40,10 @@ def test_once_a_link_rests_pages_take_the_other_at_once(tell: Tell, weather: dic
     """Nobody waits ten seconds for a carrier that is known to be dead."""
     story = tell(terminals={ONE: {}, TWO: {}})
     story.weather(ONE, **weather)
-    story.page("alice", text="first", message_class=NORMAL)
-    story.wait_for(lambda: story.link("spok.one").state == "resting")
+    for number in range(5):  # failures in a row that rest a link
+        story.page("alice", text=f"page {number}", message_class=NORMAL)
+        story.forward(30)
+    story.wait_for(lambda: story.link("spok.one").state == "resting", limit=60)
     sent = story.page("alice", text="second", message_class=CRITICAL)
     assert story.wait_for(lambda: story.copies(PAGER, "second")) <= 0.5
     assert [leg.link for leg in story.legs(sent)] == ["spok.two"]

@@ -46,6 +46,7 @@ from gateway.store.base import (
 )
 from gateway.store.rows import (
     MANY,
+    MISSED,
     NOBODY,
     Delivery,
     Incident,
@@ -291,6 +292,9 @@ class MemoryStore:
     async def missed(self, miss: Missed) -> int:
         return await self._do(lambda book: _missed(book, miss))
 
+    async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
+        return await self._do(lambda book: _reached(book, lane, fence, now))
+
     async def lapse(self, now: Instant) -> Lapsed:
         return await self._do(lambda book: _lapse(book, now))
 
@@ -317,6 +321,10 @@ class MemoryStore:
             )
             for at, one in due[:limit]
         )
+
+    async def next_enquiry(self, lane: LinkName) -> Instant | None:
+        times = [one.enquire_at for one in self._see().references if one.link == lane]
+        return min((at for at in times if at is not None), default=None)
 
     async def enquired(self, enquiry: Enquiry, again: Instant | None) -> None:
         await self._do(lambda book: _enquired(book, enquiry, again))
@@ -634,6 +642,16 @@ def _missed(book: MemoryBook, miss: Missed) -> int:
     rows = _due(book, miss.lane, miss.ended)[: miss.limit]
     for row in rows:
         units.miss(book, row, miss)
+    return len(rows)
+
+
+def _reached(book: MemoryBook, lane: LinkName, fence: int, now: Instant) -> int:
+    if not _owns(book, lane, fence):
+        return 0
+    waiting = book.on_link(lane, (State.WAITING,), len(book.rows))
+    rows = [row for row in waiting if row.reason == MISSED and row.due is not None and row.due > now]
+    for row in rows:
+        row.due, row.reason = row.opened_at, None
     return len(rows)
 
 

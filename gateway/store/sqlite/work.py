@@ -24,7 +24,7 @@ from gateway.model import (
 from gateway.outcome import CarrierRef, Level
 from gateway.store import units
 from gateway.store.base import Begun, Concluded, Enquiry, Lapsed, Missed, Taking
-from gateway.store.rows import MANY, NOBODY, correlation, decoded
+from gateway.store.rows import MANY, MISSED, NOBODY, correlation, decoded
 from gateway.store.sqlite.reader import ReadThread
 from gateway.store.sqlite.tx import Reader, Tx, write
 from gateway.store.sqlite.writer import Kind, Writer, stops_all
@@ -444,6 +444,9 @@ class Work:
     async def missed(self, miss: Missed) -> int:
         return await self._writer.change(lambda tx: _missed(tx, miss))
 
+    async def reached(self, lane: LinkName, fence: int, now: Instant) -> int:
+        return await self._writer.change(lambda tx: _reached(tx, lane, fence, now))
+
     async def lapse(self, now: Instant) -> Lapsed:
         total, summary, more = Lapsed(expired=0, settled=0, lanes=frozenset(), incidents=False), None, True
         while more:
@@ -462,6 +465,9 @@ class Work:
 
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         return await self._reader.ask(lambda db: _enquiries(db, lane, now, limit))
+
+    async def next_enquiry(self, lane: LinkName) -> Instant | None:
+        return await self._reader.ask(lambda db: _next_enquiry(db, lane))
 
     async def enquired(self, enquiry: Enquiry, again: Instant | None) -> None:
         await self._writer.change(lambda tx: _enquired(tx, enquiry, again))
@@ -490,6 +496,20 @@ def _missed(tx: Tx, miss: Missed) -> int:
     return len(rows)
 
 
+def _reached(tx: Tx, link: LinkName, fence: int, now: Instant) -> int:
+    lane = tx.lanes.get(link)
+    if lane is None or not lane.held or lane.fence != fence:
+        return 0
+    return sum(  # by class: what is due already is not even looked at
+        tx.db.execute(
+            "UPDATE delivery SET due = opened_at, reason = NULL WHERE lane = ?2 AND state = 0 AND state <= 3"
+            " AND class = ?3 AND due > ?1 AND reason = ?4",
+            (now, lane.number, number, MISSED),
+        ).rowcount
+        for number in MessageClass
+    )
+
+
 def _next_lapse(db: Reader) -> Instant | None:
     found: Instant | None = db.db.execute(
         "SELECT min(at) FROM (SELECT * FROM (SELECT deadline AS at FROM delivery WHERE state <= 3"
@@ -514,6 +534,15 @@ def _enquiries(db: Reader, link: LinkName, now: Instant, limit: int) -> tuple[En
         )
         for scope, ref, part, at, delivery, asked, taken_at in rows
     )
+
+
+def _next_enquiry(db: Reader, link: LinkName) -> Instant | None:
+    found: Instant | None = db.db.execute(
+        "SELECT min(enquire_at) FROM carrier_ref WHERE lane = (SELECT lane FROM lane WHERE link = ?)"
+        " AND enquire_at IS NOT NULL",
+        (link,),
+    ).fetchone()[0]
+    return found
 
 
 def _enquired(tx: Tx, enquiry: Enquiry, again: Instant | None) -> None:
