@@ -563,6 +563,8 @@ def _begin(book: MemoryBook, lane: LinkName, fence: int, limit: int, ordinary: i
         else:
             units.move(book, row, Happening.BEGIN, now)
             row.begun_at, row.fence = now, fence
+            if row.incident is not None:
+                row.copies_before = max(row.copies_before, units.device_copies(book, row))
             row.correlation = row.correlation or correlation(message.public_id, row.key)
             ordinary -= not row.message_class.pressing
             begun.append(begun_of(row, message))
