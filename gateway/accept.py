@@ -215,7 +215,7 @@ class Accept:
             result = expand(settings, target, pointer)
             if isinstance(result, NoSuchTarget):
                 unknown.append(_with_suggestions(result.fault, settings, grants))
-            elif not may_page(settings, grants, target):
+            elif not may_page(settings, grants, _granted_as(settings, target, result)):
                 direct = ":" in target
                 forbidden.append(
                     msgspec.structs.replace(
@@ -367,6 +367,12 @@ class Accept:
                 ref += REF_ALPHABET[letter]
             refs.append(Ref(ref))
         return tuple(refs)
+
+
+def _granted_as(settings: Settings, target: str, meant: tuple[Recipient, ...]) -> str:
+    """The name under which *target* is granted: a code stands for its person."""
+    named = ":" in target or target in settings.people or target in settings.groups
+    return target if named else meant[0].person or target
 
 
 def may_page(settings: Settings, grants: ClientSettings, target: str) -> bool:
