@@ -358,9 +358,15 @@ class Accept:
 
     def _refs(self) -> tuple[Ref, ...]:
         """Candidates for a reference; the store takes the first that is free."""
-        lengths = [4] * REF_CANDIDATES + [6] * LONGER_REF_CANDIDATES
-        choice = self._env.random.choice
-        return tuple(Ref("".join(choice(REF_ALPHABET) for _ in range(length))) for length in lengths)
+        drawn = self._env.random.getrandbits(256)  # once for all: 42 letters of 22 need 188 bits
+        refs = []
+        for length in [4] * REF_CANDIDATES + [6] * LONGER_REF_CANDIDATES:
+            ref = ""
+            for _ in range(length):
+                drawn, letter = divmod(drawn, len(REF_ALPHABET))
+                ref += REF_ALPHABET[letter]
+            refs.append(Ref(ref))
+        return tuple(refs)
 
 
 def may_page(settings: Settings, grants: ClientSettings, target: str) -> bool:

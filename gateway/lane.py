@@ -35,7 +35,7 @@ from gateway.observe import Metrics
 from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
-from gateway.retry import connect_waits, decide, policy_for
+from gateway.retry import BROKE, connect_waits, decide, policy_for
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
 from gateway.waiting import LOOK_EVERY, first_of
@@ -355,8 +355,8 @@ class Lane:
 
     @property
     def wants_more(self) -> bool:
-        """Whether anything may be begun."""
-        return self._mode == "open" and not self._stopping
+        """Whether anything may be begun. A resting link ends its conversations: opening it is the probe."""
+        return self._mode == "open" and not self._stopping and not self._breaker.resting(self._env.now())
 
     async def take(self, free: int, slots: int, ordinary_under_way: int) -> Taking:
         """The best due deliveries for *free* of *slots*, as pacing allows; they are begun."""
@@ -497,8 +497,8 @@ class Lane:
         if first:
             self._budget.first_try(now)
         match outcome:
-            case InDoubt(why=why):
-                self._note_failure(now, why, unanswered=True)
+            case InDoubt(code=code, why=why):  # an adapter's bug is not the carrier's silence
+                self._note_failure(now, why, unanswered=code != BROKE)
             case NotSent(why=why):
                 self._note_failure(now, why, unanswered=False)
             case Later(about=About.LINK, not_before=not_before):

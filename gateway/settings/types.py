@@ -302,7 +302,6 @@ class Durability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         bool, Meta(description="Start although the store does not sync; every status then says `unsafe`.")
     ] = False
     batch: Annotated[int, Meta(ge=1, le=4096, description="Units that one commit takes at most.")] = 256
-    linger: Annotated[Duration, Meta(le=0.1, description="Wait for company before each commit.")] = 0.0
     min_free: Annotated[Size, Meta(description="Below this much free disk nothing new is accepted.")] = (
         256 * 1024 * 1024
     )
