@@ -1,8 +1,8 @@
 """Whom a target means, and by which legs each of them may be reached. Pure.
 
-A target is a person (by name or by code), a group, or ``carrier:address``. The plan of a person for a class says which devices,
-in which order; each device brings its carrier's links in file order. Links that rest go last: a breaker
-orders, it never stops the last one (delivery semantics 8.1, 8.4).
+A target is a person (by name or by code), a group, or ``carrier:address``. The plan of a person for a class
+says which devices, in which order; each device brings its carrier's links in file order. Links that rest go
+last: a breaker orders, it never stops the last one (delivery semantics 8.1, 8.4).
 """
 
 from __future__ import annotations

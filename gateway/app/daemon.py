@@ -98,7 +98,11 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
         stopping = Deferred.fromCoroutine(finish())
         drain = max((house.settings().drain_timeout for house in houses), default=0.0)
         stopping.addTimeout(drain + GOODBYES, reactor)
-        return stopping.addErrback(lambda failure: log.failure("the stop was cut off", failure=failure))
+        return stopping.addErrback(cut_off)
+
+    def cut_off(failure: Failure) -> None:
+        log.failure("the stop was cut off", failure=failure)
+        ended[:] = [EXIT_STORE]  # what was begun is in doubt at the next start: not a stop in order
 
     async def reload() -> None:
         for house in houses:

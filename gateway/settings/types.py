@@ -84,7 +84,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Annotated[str, Meta(description="What people call this place; stands on every page.")] = "Gateway"
     zone: Annotated[Zone, Meta(description="IANA time zone that times are shown in.")] = "UTC"
     public_url: Annotated[
-        Url | None, Meta(description="Where people reach this gateway; for the pages of later versions.")
+        Url | None, Meta(description="Where people reach it; for pages of later versions.")
     ] = None
     store: Annotated[StorePath, Meta(description="`sqlite:PATH` of the database file.")] = (
         "sqlite:/var/lib/gateway/gateway.db"

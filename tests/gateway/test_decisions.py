@@ -309,7 +309,7 @@ clients: {switchboard: {token_sha256: [%s], may_page: [alice]}}
 carriers:
   spok: {links: {web: {adapter: snpp, at: "127.0.0.1:444"}, phone: {adapter: snpp, at: "127.0.0.1:445", path: phone}}}
   mail: {links: {relay: {adapter: snpp, at: "127.0.0.1:446"}}}
-plans: {staff: {critical: [pager + mobile, mail], normal: [mail]}}
+plans: {staff: {critical: [pager + mobile, mail], urgent: [mail], normal: [mail], bulk: [mail]}}
 defaults: {people: {plan: staff}}
 people:
   alice: {name: Alice, codes: [4711], devices: {pager: "spok:1", mobile: "spok:2", mail: "mail:a"}}

@@ -40,7 +40,7 @@ def test_taking_seeks_each_class_in_the_index(db: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize(
     ("head", "width", "tail", "last"),
-    [(work._BEGIN, 2, work._BEGIN_TAIL, 3), (work._CONCLUDE, 13, work._CONCLUDE_TAIL, 0)],
+    [(work._BEGIN, 3, work._BEGIN_TAIL, 3), (work._CONCLUDE, 13, work._CONCLUDE_TAIL, 0)],
 )
 def test_beginning_and_concluding_update_by_key(
     db: sqlite3.Connection, head: str, width: int, tail: str, last: int
