@@ -173,12 +173,10 @@ class HeapClock:
 
     def drop(self, owner: object) -> list[object]:
         """Forget the timers of *owner*; returns what they held, so that nothing is finalized meanwhile."""
-        lost = [timer for _, _, timer in self._heap if timer.owner is owner and timer.active()]
-        held = [(timer.func, timer.args, timer.kw) for timer in lost]
-        for timer in lost:
-            if timer.active():
-                timer.cancel()
-        return list(held)
+        lost = [entry for entry in self._heap if entry[2].owner is owner]
+        self._heap = [entry for entry in self._heap if entry[2].owner is not owner]
+        heapify(self._heap)
+        return [(timer.func, timer.args, timer.kw) for _, _, timer in lost if timer.active()]
 
     def _push(self, timer: DelayedCall) -> None:
         self._count += 1

@@ -243,6 +243,8 @@ def _end(facts: Facts, now: Instant, ending: Ending, stop: tuple[DeliveryKey, ..
 def _wait(facts: Facts, now: Instant, stop: list[DeliveryKey], looks: list[Instant]) -> Advance:
     if facts.expires is not None:
         looks = [*looks, facts.expires]
+    if stop:  # then there may be nothing left but to wait for an answer: look again with them stopped
+        looks = [*looks, now]
     return Advance(
         incident=facts.incident,
         version=facts.version,

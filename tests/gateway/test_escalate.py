@@ -154,6 +154,16 @@ def test_a_taken_copy_stops_the_other_links_of_its_device_only() -> None:
     assert move.stop == (DeliveryKey(101),)
 
 
+def test_after_copies_were_stopped_it_looks_again() -> None:
+    """With the other copy stopped only the answer is missing, and nothing else would wake the incident."""
+    rows = [row(0, State.WAITING), row(1, State.TAKEN)]
+    move = next_move(CLASSES, facts([WEB, PHONE], rows), later(NOW, 20))
+    assert (move.stop, move.due) == ((DeliveryKey(100),), later(NOW, 20))
+    rows[0] = row(0, State.CANCELLED)
+    after = next_move(CLASSES, facts([WEB, PHONE], rows), later(NOW, 20))
+    assert (after.stop, after.due) == ((), later(NOW, 120))
+
+
 def test_what_is_begun_is_never_stopped() -> None:
     """What left us cannot be called back; it finishes."""
     rows = [row(0, State.TAKEN, level=Level.ACKNOWLEDGED), row(1, State.BEGUN), row(2, State.DOUBT)]

@@ -61,6 +61,16 @@ def test_nobody_answers(tell: Tell) -> None:
     assert found.public_id == sent.id
 
 
+def test_nobody_answers_a_page_that_took_the_other_link(tell: Tell) -> None:
+    """The copy that waited on the first link is stopped, and the answer is still waited for, not for ever."""
+    story = tell(terminals={ONE: {}, TWO: {}})
+    story.weather(ONE, blackhole=True)
+    sent = story.page("alice", message_class=CRITICAL, until=None)
+    story.forward(minutes=3)
+    assert [leg.state for leg in story.legs(sent)] == [State.CANCELLED, State.TAKEN]
+    assert story.look(sent).ending == "unanswered"
+
+
 def test_a_late_carrier_leaves_the_whole_step_for_the_answer(tell: Tell) -> None:
     """Who is reached after ten minutes still has two minutes to answer."""
     story = tell(terminals={ONE: {}, TWO: {}})

@@ -1,0 +1,600 @@
+"""A swarm of small disasters: each seed meets another mixture of faults, and the promises must hold in all.
+
+    python -m tests.stories.swarm --days 200      as many seeds as make 200 simulated days
+    python -m tests.stories.swarm --seed 17       one seed, with its last events if a promise was broken
+
+A run has hours of faults (carriers that refuse, crawl, cut, lie, throttle or flap; a node that dies at any
+instant or at any durability point; a wall clock that jumps; links switched off and settings changed) under
+pages of all classes, with people who answer, cancel and decide. Then the faults stop and everything must come
+to its end. What is checked is in ``Oracles``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import msgspec
+from twisted.logger import globalLogBeginner
+
+from gateway.errors import Conflict, SubmissionError
+from gateway.lifecycle import FINAL, State
+from gateway.model import MessageClass
+from gateway.outcome import Level
+from gateway.settings.types import Rate
+from gateway.sim.snpp import Refusal
+from gateway.store.base import MessageRow
+from gateway.store.memory import MemoryStore
+from tests.stories.world import ADMINISTRATOR, BULK, CRITICAL, NORMAL, URGENT, Died, Reached, Story, seconds_of
+
+ONE, TWO, METRO = "10.0.0.1:444", "10.0.0.2:444", "10.0.0.3:444"
+LINKS = {ONE: "spok.one", TWO: "spok.two", METRO: "metro.only"}
+PEOPLE = ("ann", "ben", "cam", "dee", "eve", "fay")
+FAILPOINTS = ("T1", "T2", "sent", "T3", "T5", "T6")
+RATE_METRO = (30, 60.0)  # pages in seconds that the metro carrier was configured for
+SLACK = 10.0  # seconds from T2 until PAGE has come over the slowest line here: about 40 bytes at 8 a second
+SETTLED_WITHIN = 3 * 3600.0  # seconds after the last fault: bulk waits an hour and a fifth between tries
+
+
+def settings(variant: int) -> str:
+    """What the administrator wrote; *variant* changes one link."""
+    people = "\n".join(
+        f'  {name}: {{name: {name.title()}, devices: {{pager: "spok:55500{n:02}", spare: "metro:77700{n:02}"}}}}'
+        for n, name in enumerate(PEOPLE)
+    )
+    return f"""
+listen: {{http: {{at: "127.0.0.1:8080"}}}}
+texts: {{default: ["{{text}}", "{{short}}"]}}
+clients: {{monitoring: {{token_sha256: [{"a" * 64}], may_page: [everyone]}}}}
+carriers:
+  spok:
+    links:
+      one: {{adapter: snpp, at: "{ONE}", sessions: {variant % 3 + 1}}}
+      two: {{adapter: snpp, at: "{TWO}", path: phone, per_session: {variant % 4 + 1}}}
+  metro:
+    links:
+      only: {{adapter: snpp, at: "{METRO}", rate: {RATE_METRO[0]}/min, costly: {"true" if variant % 5 == 4 else "false"}}}
+people:
+{people}
+groups: {{ward: [ann, ben, cam]}}
+"""
+
+
+class Sent(msgspec.Struct):
+    """A page as its client knows it: number *n* is its text and its idempotency key."""
+
+    n: int
+    to: tuple[str, ...]
+    message_class: MessageClass
+    until: Level
+    more: dict[str, Any]
+    id: str | None = None
+    stopped: float | None = None  # when an acknowledgement or a cancel had been answered
+
+
+class Result(msgspec.Struct):
+    """What became of a seed."""
+
+    seed: int
+    days: float
+    pages: int
+    copies: int
+    crashes: int
+    faults: tuple[str, ...]
+    endings: dict[str, int]
+    trace: str
+    violations: list[str]
+    recent: list[str]
+
+
+class Swarm:
+    """One seed."""
+
+    def __init__(self, seed: int, hours: float = 1.0, pages: int = 80) -> None:
+        self.seed = seed
+        self.chance = Random(f"swarm/{seed}")
+        self.hours = hours
+        self.story = Story(settings(seed), seed=seed)
+        self.sent: list[Sent] = []
+        self.unheard: list[Sent] = []  # submitted, but the node died before its answer
+        self.crashes: list[float] = []
+        self.lies: set[str] = set()
+        self.levels: dict[int, Level] = {}
+        self.violations: list[str] = []
+        self.script: list[tuple[float, int, str, Callable[[], None]]] = []
+        self.faults: set[str] = set()
+        self.over = False
+        self._pages = pages
+
+    def run(self) -> Result:
+        """Tell the whole story and look at the promises."""
+        story = self.story
+        try:
+            for at in LINKS:
+                story.terminal(at)
+            story.start()
+            self._write()
+            for at, _, _, act in sorted(self.script, key=lambda one: one[:2]):
+                self._go_on(at)
+                act()
+            self._mend()
+            self._settle()
+            self.violations += Oracles(self).broken()
+        except Exception as error:
+            self.violations.append(f"{type(error).__name__}: {error}")
+        finally:
+            try:
+                story.end()
+            except AssertionError as error:
+                self.violations.append(f"unexpected in the log: {error}")
+        endings: dict[str, int] = {}
+        for row in self.rows():
+            endings[row.ending or "open"] = endings.get(row.ending or "open", 0) + 1
+        return Result(
+            seed=self.seed,
+            days=story.now / 86_400,
+            pages=len(self.sent),
+            copies=len(story.copies()),
+            crashes=len(self.crashes),
+            faults=tuple(sorted(self.faults)),
+            endings=endings,
+            trace=story.world.trace,
+            violations=self.violations,
+            recent=list(story.world.recent),
+        )
+
+    def rows(self) -> list[MessageRow]:
+        """Every message on record."""
+        store = self.story.store
+        assert isinstance(store, MemoryStore)
+        book = store._book
+        return [store._shown(row, book.events.get(row.key, ())) for row in book.messages.values()]
+
+    # -------------------------------------------------------------- the script
+
+    def _write(self) -> None:
+        chance, end = self.chance, self.hours * 3600
+        for n in range(self._pages):
+            self._at(chance.uniform(0, end), "page", lambda n=n: self._page(n))
+        for kind, most in FAULTS.items():
+            if chance.random() < 0.35:  # a few of them a seed: rare pairs meet
+                self.faults.add(kind)
+                for _ in range(chance.randint(1, most)):
+                    getattr(self, f"_{kind}")(chance.uniform(0, end))
+        for _ in range(self._pages // 4):
+            self._at(chance.uniform(0, end), "people", self._people)
+
+    def _at(self, at: float, what: str, act: Callable[[], None]) -> None:
+        self.script.append((at, len(self.script), what, act))
+
+    def _during(self, at: float, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._at(at, "begin", begin)
+        self._at(at + self.chance.choice((5, 30, 120, 600, 1800)), "end", end)
+
+    def _weather(self, at: float, **weather: Any) -> None:
+        where = self.chance.choice(list(LINKS))
+        self._during(at, lambda: self.story.weather(where, **weather), lambda: self.story.weather(where))
+
+    def _quirk(self, at: float, **quirks: Any) -> None:
+        where = self.chance.choice(list(LINKS))
+
+        def begin() -> None:
+            self.story.terminal(where, **quirks)
+
+        self._during(at, begin, lambda: self.story.terminal(where) and None)
+
+    # faults, each from a time on
+
+    def _refuse(self, at: float) -> None:
+        self._weather(at, refuse=True)
+
+    def _blackhole(self, at: float) -> None:
+        self._weather(at, blackhole=True)
+
+    def _crawl(self, at: float) -> None:
+        self._weather(at, rate=self.chance.choice((8.0, 20.0, 100.0)), segment=1)
+
+    def _cut(self, at: float) -> None:
+        ending = self.chance.choice(("reset", "close", "silence"))
+        side = self.chance.choice(("cut_sent", "cut_heard"))
+        self._weather(at, **{side: self.chance.randint(0, 160), "ending": ending})
+
+    def _lag(self, at: float) -> None:
+        self._weather(at, latency=(0.1, self.chance.choice((0.5, 3.0))))
+
+    def _lose(self, at: float) -> None:
+        self._quirk(at, lose_answer=self.chance.randint(0, 18), lose_share=self.chance.choice((0.1, 0.5, 1.0)))
+
+    def _slow(self, at: float) -> None:
+        self._quirk(at, delay=self.chance.choice((1.0, 15.0, 50.0, 150.0)))
+
+    def _lie(self, at: float) -> None:
+        where = self.chance.choice(list(LINKS))
+        self.lies.add(where)
+
+        def begin() -> None:
+            self.story.terminal(where, silent=True)
+
+        self._during(at, begin, lambda: self.story.terminal(where) and None)
+
+    def _throttle(self, at: float) -> None:
+        self._quirk(at, rate=Rate(count=self.chance.randint(1, 10), per=60.0))
+
+    def _say_no(self, at: float) -> None:
+        code = self.chance.choice((421, 550, 554, 500))
+        step = self.chance.choice(("PAGE", "SEND"))
+        self._quirk(at, refusals=(Refusal(step=step, code=code, share=self.chance.choice((0.1, 0.5))),))
+
+    def _flap(self, at: float) -> None:
+        where = self.chance.choice(list(LINKS))
+        for number in range(self.chance.randint(6, 60)):
+            up = bool(number % 2)
+            self._at(
+                at + 10 * number,
+                "flap",
+                lambda up=up: self.story.weather(where, **({} if up else {"refuse": True})),
+            )
+        self._at(at + 610, "flap", lambda: self.story.weather(where))
+
+    def _die(self, at: float) -> None:
+        self._at(at, "crash", lambda: self.story.env.crash())
+
+    def _die_at_a_point(self, at: float) -> None:
+        name, nth = self.chance.choice(FAILPOINTS), self.chance.randint(1, 5)
+        self._at(at, "failpoint", lambda: self.story.env.alive and self.story.env.fail_at(name, nth))
+
+    def _step_wall(self, at: float) -> None:
+        by = self.chance.choice((3600.0, -3600.0, 315_360_000.0, -315_360_000.0))
+
+        def back() -> None:
+            self.story.world._skews[self.story.env.name] = 0.0  # before a restart NTP has set it right again
+
+        self._during(at, lambda: self.story.env.step_wall(by), back)
+
+    def _suspend(self, at: float) -> None:
+        link = self.chance.choice(list(LINKS.values()))
+        mode = self.chance.choice(("suspended", "draining"))
+        self._during(
+            at,
+            lambda: self._try(lambda: self.story.order(link, mode)),
+            lambda: self._try(lambda: self.story.order(link, "open")),
+        )
+
+    def _reload(self, at: float) -> None:
+        variant = self.chance.randint(0, 99)
+        self._at(at, "reload", lambda: self._try(lambda: self.story.reload(settings(variant))))
+
+    # -------------------------------------------------------------- what happens
+
+    def _go_on(self, at: float) -> None:
+        """Let time pass; whoever died is started again."""
+        while self.story.now < at:
+            if not self.story.env.alive:
+                self._restart()
+            step = min(at, self.story.now + 600)
+            self.story._pass(lambda: not self.story.env.alive, step)
+            if self.story.env.alive:
+                self.story.until(step)
+                self._watch_levels()
+        if not self.story.env.alive:
+            self._restart()
+
+    def _restart(self) -> None:
+        self.crashes.append(self.story.now)
+        self.story.forward(self.chance.choice((0.1, 2.0, 20.0)))
+        self.story.world._skews[self.story.env.name] = 0.0
+        self.story.crash()
+        unheard, self.unheard = self.unheard, []
+        for page in unheard:
+            self._submit(page)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        """Something that needs the node, which may die of it."""
+        if not self.story.env.alive:
+            self._restart()
+        try:
+            act()
+        except (Died, Conflict):
+            pass
+        if not self.story.env.alive:
+            self._restart()
+
+    def _page(self, n: int) -> None:
+        chance = self.chance
+        message_class = chance.choices((CRITICAL, URGENT, NORMAL, BULK), (3, 4, 3, 2))[0]
+        asks = message_class.pressing and chance.random() < 0.4
+        more: dict[str, Any] = {}
+        if chance.random() < 0.1:
+            more["expires_in"] = chance.choice((20.0, 300.0, 3600.0))
+        elif chance.random() < 0.1:
+            more["not_before"] = self.story.after(chance.choice((60.0, 900.0)))
+        if chance.random() < 0.08:
+            more["incident"] = chance.choice(("pump", "fridge"))
+        to = ("ward",) if chance.random() < 0.15 else (chance.choice(PEOPLE),)
+        until = Level.ACKNOWLEDGED if asks else Level.HANDED_OVER
+        page = Sent(n=n, to=to, message_class=message_class, until=until, more=more)
+        self.sent.append(page)
+        self._submit(page)
+
+    def _submit(self, page: Sent) -> None:
+        def act() -> None:
+            try:
+                accepted = self.story.page(
+                    *page.to,
+                    text=f"m{page.n}",
+                    message_class=page.message_class,
+                    until=page.until,
+                    client=ADMINISTRATOR,
+                    idempotency_key=f"k{page.n}",
+                    request_hash=b"%d" % page.n,
+                    **page.more,
+                )
+            except SubmissionError as refused:
+                if refused.status == 422 and "not_before" in page.more | {"expires_in": 0}:
+                    return  # its time had passed when it was asked again
+                raise
+            except Died:
+                self.unheard.append(page)
+                raise
+            page.id = accepted.id
+
+        self._try(act)
+
+    def _people(self) -> None:
+        """Somebody answers, stops or decides about a page that is open."""
+        if not self.story.env.alive:
+            return
+        open_ = {row.public_id: row for row in self.rows() if row.ending is None}
+        mine = [page for page in self.sent if page.id in open_]
+        if not mine:
+            return
+        page = self.chance.choice(mine)
+        assert page.id is not None
+        row = open_[page.id]  # type: ignore[index]
+        held = any(one.state is State.HELD for one in row.deliveries)
+        accepted: Any = page  # it has the id, which is all that is looked at
+        what = self.chance.choice(("acknowledge", "cancel") if not held else ("again", "leave"))
+
+        def act() -> None:
+            if what == "acknowledge":
+                self.story.acknowledge(accepted)
+            elif what == "cancel":
+                self.story.cancel(accepted)
+            else:
+                self.story.decide(accepted, again=what == "again")
+                return
+            page.stopped = self.story.now
+
+        self._try(act)
+
+    def _mend(self) -> None:
+        """The faults are over."""
+        self._go_on(self.story.now + 1)
+        self.story.env._failpoints.clear()
+        self.over = True
+        for at, link in LINKS.items():
+            self.story.weather(at)
+            self.story.terminal(at)
+            self.story.order(link, "open")
+
+    def _settle(self) -> None:
+        """Everything comes to its end; who is asked decides."""
+        end = self.story.now + SETTLED_WITHIN
+        while self.story.now < end:
+            rows = [row for row in self.rows() if _unsettled(row)]
+            if not rows:
+                return
+            for row in rows:
+                if any(one.state is State.HELD for one in row.deliveries):
+                    self.story.decide(_Named(row.public_id), again=self.chance.random() < 0.5)  # type: ignore[arg-type]
+            self._go_on(self.story.now + 60)
+
+    def _watch_levels(self) -> None:
+        store = self.story.store
+        assert isinstance(store, MemoryStore)
+        for key, row in store._book.rows.items():
+            if row.level < self.levels.get(key, Level.STORED):
+                self.violations.append(f"I9: delivery {key} fell to {row.level.name}")
+            self.levels[key] = row.level
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+def _unsettled(row: MessageRow) -> bool:
+    return row.ending is None or any(one.state not in FINAL for one in row.deliveries)
+
+
+FAULTS = {
+    "refuse": 4,
+    "blackhole": 4,
+    "crawl": 3,
+    "cut": 6,
+    "lag": 3,
+    "lose": 5,
+    "slow": 3,
+    "lie": 2,
+    "throttle": 3,
+    "say_no": 4,
+    "flap": 3,
+    "die": 6,
+    "die_at_a_point": 8,
+    "step_wall": 4,
+    "suspend": 3,
+    "reload": 4,
+}
+"""Faults, and how often one comes at most in a run that has it."""
+
+
+class Oracles:
+    """The promises (delivery semantics, "Invariants"), looked at when all is over."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self._swarm = swarm
+        self._rows = swarm.rows()
+        self._of_text = {row.content.text: row for row in self._rows if row.content is not None}
+        self._copies = swarm.story.copies()
+
+    def broken(self) -> list[str]:
+        """A sentence for every promise that was not kept."""
+        return [
+            *self.every_accepted_message_ended(),
+            *self.confirmed_is_true(),
+            *self.copies_are_explained(),
+            *self.nothing_began_too_late(),
+            *self.limits_were_kept(),
+            *self.nobody_got_anothers_text(),
+            *self.nothing_is_left(),
+        ]
+
+    def every_accepted_message_ended(self) -> Iterator[str]:
+        """I1, I11: one message for each page that was answered, and each has its outcome."""
+        ids = [row.public_id for row in self._rows]
+        texts = [row.content.text for row in self._rows if row.content is not None]
+        if len(set(texts)) != len(texts):
+            yield "I1: a key was accepted twice"
+        for page in self._swarm.sent:
+            if page.id is not None and page.id not in ids:
+                yield f"I1: m{page.n} was accepted and is not on record"
+        for row in self._rows:
+            if _unsettled(row):
+                legs = [(one.link, one.state.name, one.reason) for one in row.deliveries]
+                yield f"I11: {_text(row)} did not come to its end: {row.ending} {legs}"
+
+    def confirmed_is_true(self) -> Iterator[str]:
+        """I1: what is called handed over did reach each of its people, or nobody could know better."""
+        for row in self._rows:
+            if row.ending != "confirmed" or row.accepted_by or row.incident_key:
+                continue  # of one trouble the answer to one message counts for all
+            for person in {one.person for one in row.deliveries}:
+                legs = [one for one in row.deliveries if one.person == person]
+                excused = any(
+                    one.reason == "assumed"
+                    or (one.state is State.TAKEN and any(LINKS[at] == one.link for at in self._swarm.lies))
+                    for one in legs
+                )
+                addresses = {one.address for one in legs}
+                if not excused and not [c for c in self._of(row) if c.pager in addresses]:
+                    yield f"I1: {_text(row)} is confirmed and {person} has no copy"
+
+    def copies_are_explained(self) -> Iterator[str]:
+        """I2: a device gets one copy for each yes of a carrier and one for each doubt; a later one is
+        marked."""
+        for row in self._rows:
+            for address in {one.address for one in row.deliveries}:
+                legs = [one for one in row.deliveries if one.address == address]
+                copies = [copy for copy in self._of(row) if copy.pager == address]
+                doubts = sum(one.doubts for one in legs)
+                said_yes = sum(one.state is State.TAKEN and one.reason != "assumed" for one in legs)
+                if len(copies) > doubts + said_yes:
+                    yield f"I2: {len(copies)} copies of {_text(row)}, {doubts} doubts, {said_yes} yes"
+                if len(copies) > len(legs) + doubts:
+                    yield f"I2: {len(copies)} copies of {_text(row)}, {len(legs)} legs, {doubts} doubts"
+                for earlier, later in pairwise(copies):
+                    if later.asked > earlier.at + SLACK and "(copy" not in later.text:
+                        yield f"I2: a second copy of {_text(row)} is not marked: {later}"
+
+    def nothing_began_too_late(self) -> Iterator[str]:
+        """I3: nothing begins after the deadline, or after somebody was told that it is stopped."""
+        stopped = {page.id: page.stopped for page in self._swarm.sent if page.stopped is not None}
+        for row in self._rows:
+            alone = row.incident_key is None
+            for copy in self._of(row):
+                legs = [one for one in row.deliveries if one.address == copy.pager]
+                last = max(seconds_of(one.deadline) for one in legs)
+                if copy.asked > last + SLACK:
+                    yield f"I3: {_text(row)} began {copy.asked - last:.1f} s after its deadline"
+                at = stopped.get(row.public_id)
+                if alone and at is not None and copy.asked > at + SLACK:
+                    yield f"I3: {_text(row)} began {copy.asked - at:.1f} s after it was stopped"
+
+    def limits_were_kept(self) -> Iterator[str]:
+        """I7: a configured rate holds, after outages and restarts too (a restart may add one page)."""
+        times = [at for at, _ in self._swarm.story.terminals[METRO].asked]
+        burst, per = RATE_METRO
+        for start in times:
+            for within in (1.0, 10.0, 60.0, 300.0):
+                count = sum(start <= at < start + within for at in times)
+                again = sum(start - per <= at < start + within for at in self._swarm.crashes)
+                reloads = 4 if "reload" in self._swarm.faults else 0
+                lag = 4.0 if {"lag", "crawl"} & self._swarm.faults else 0.1
+                allowed = burst + burst / per * (within + lag) + again + reloads
+                if count > allowed:
+                    yield f"I7: {count} pages within {within:g} s from {start:.1f}, {allowed:.1f} allowed"
+
+    def nobody_got_anothers_text(self) -> Iterator[str]:
+        """I8: a text reaches the devices it was for, and no other."""
+        for copy in self._copies:
+            row = self._of_text.get(_plain(copy))
+            if row is None:
+                yield f"I8: {copy.pager} got {copy.text!r}, which nobody sent"
+            elif copy.pager not in {one.address for one in row.deliveries}:
+                yield f"I8: {copy.pager} got {copy.text!r}"
+
+    def nothing_is_left(self) -> Iterator[str]:
+        """I11: no open delivery, also for the queue's own count."""
+        backlog = self._swarm.story.store.intake.backlog
+        if backlog and not any(_unsettled(row) for row in self._rows):
+            yield f"I11: the queue counts {backlog} and holds nothing"
+
+    def _of(self, row: MessageRow) -> list[Reached]:
+        return [copy for copy in self._copies if _plain(copy) == _text(row)]
+
+
+def _plain(copy: Reached) -> str:
+    return copy.text.partition(" (copy ")[0]
+
+
+def _text(row: MessageRow) -> str:
+    return "" if row.content is None else row.content.text
+
+
+def tell(result: Result) -> str:
+    """A seed in a line, and more if a promise was broken."""
+    line = (
+        f"seed {result.seed}: {result.pages} pages, {result.copies} copies, {result.crashes} crashes,"
+        f" {result.endings} with {', '.join(result.faults) or 'no faults'}"
+    )
+    if not result.violations:
+        return line
+    again = f"to see it again: python -m tests.stories.swarm --seed {result.seed}"
+    return "\n  ".join([line, *result.violations[:20], again])
+
+
+def main(arguments: list[str]) -> int:
+    """Run seeds; the number of those that broke a promise."""
+    parser = argparse.ArgumentParser(prog="python -m tests.stories.swarm", description=__doc__.split("\n")[0])
+    parser.add_argument("--days", type=float, default=10.0, help="simulated days to run")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seed", type=int, help="this seed only, with its last events")
+    parser.add_argument("--hours", type=float, default=1.0, help="of faults in each seed")
+    asked = parser.parse_args(arguments)
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)  # the stories listen
+    if asked.seed is not None:
+        result = Swarm(asked.seed, asked.hours).run()
+        print(tell(result), *result.recent, f"trace {result.trace}", sep="\n")
+        return len(result.violations)
+    began, days, seed, broken = time.monotonic(), 0.0, asked.first, 0
+    while days < asked.days:
+        result = Swarm(seed, asked.hours).run()
+        days += result.days
+        seed += 1
+        if result.violations:
+            broken += 1
+            print(tell(result), flush=True)
+    took = time.monotonic() - began
+    print(
+        f"{seed - asked.first} seeds, {days:.1f} simulated days in {took:.0f} s"
+        f" ({days / took:.2f} days/s), {broken} seeds with violations"
+    )
+    return broken
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, main(sys.argv[1:])))
