@@ -7,9 +7,11 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,7 +50,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
     def end(code: int) -> None:
         if not ended:
             ended.append(code)
-            if reactor.running:
+            with suppress(ReactorNotRunning):  # it may be stopping already
                 reactor.stop()
 
     def disk_failed(why: str) -> None:

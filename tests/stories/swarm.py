@@ -30,7 +30,17 @@ from gateway.settings.types import Rate
 from gateway.sim.snpp import Refusal
 from gateway.store.base import MessageRow
 from gateway.store.memory import MemoryStore
-from tests.stories.world import ADMINISTRATOR, BULK, CRITICAL, NORMAL, URGENT, Died, Reached, Story, seconds_of
+from tests.stories.world import (
+    ADMINISTRATOR,
+    BULK,
+    CRITICAL,
+    NORMAL,
+    URGENT,
+    Died,
+    Reached,
+    Story,
+    seconds_of,
+)
 
 ONE, TWO, METRO = "10.0.0.1:444", "10.0.0.2:444", "10.0.0.3:444"
 LINKS = {ONE: "spok.one", TWO: "spok.two", METRO: "metro.only"}
@@ -208,7 +218,9 @@ class Swarm:
         self._weather(at, latency=(0.1, self.chance.choice((0.5, 3.0))))
 
     def _lose(self, at: float) -> None:
-        self._quirk(at, lose_answer=self.chance.randint(0, 18), lose_share=self.chance.choice((0.1, 0.5, 1.0)))
+        self._quirk(
+            at, lose_answer=self.chance.randint(0, 18), lose_share=self.chance.choice((0.1, 0.5, 1.0))
+        )
 
     def _slow(self, at: float) -> None:
         self._quirk(at, delay=self.chance.choice((1.0, 15.0, 50.0, 150.0)))
