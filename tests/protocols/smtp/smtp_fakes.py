@@ -90,6 +90,68 @@ def opened(offer: bytes = b"250 mx\r\n", **how: object) -> Lead:
     return lead
 
 
+class Talk:
+    """A client typing at our `ServerSession`, with an application that answers at once."""
+
+    def __init__(self, *, secure: bool = False, **rules: object) -> None:
+        settings = {"name": US, "domains": frozenset({"example.net"}), **rules}
+        self.session = s.ServerSession(s.ServerRules(**settings), secure=secure)
+        self.messages: list[s.Received] = []
+        self.asked: list[object] = []
+        self.answers: dict[type, list[tuple[m.Reply, ...]]] = {}
+        self.hung_up = False
+        self.foreign: list[str] = []
+        self.secured = 0
+        self.greeting = self._run(self.session.greet())
+
+    def will(self, question: type, *answers: m.Reply | tuple[m.Reply, ...]) -> "Talk":
+        self.answers[question] = [one if isinstance(one, tuple) else (one,) for one in answers]
+        return self
+
+    def say(self, data: bytes) -> bytes:
+        return self._run(self.session.receive(data))
+
+    def codes(self, data: bytes) -> list[int]:
+        """The last lines' codes."""
+        return [int(line[:3]) for line in self.say(data).splitlines() if line[3:4] == b" "]
+
+    def entered(self, *recipients: str, mail: bytes = b"MAIL FROM:<>\r\n") -> "Talk":
+        """Up to 354."""
+        hello = b"LHLO x\r\n" if b"LMTP" in self.greeting else b"EHLO x\r\n"
+        self.say(hello + mail)
+        for to in recipients or ("ann@example.net",):
+            assert self.codes(b"RCPT TO:<" + to.encode() + b">\r\n") == [250]
+        assert self.codes(b"DATA\r\n") == [354]
+        return self
+
+    def _run(self, events: list[s.ServerEvent]) -> bytes:
+        out = b""
+        while events:
+            event, *events = events
+            if isinstance(event, s.Say):
+                out += event.data
+            elif isinstance(event, s.Hangup):
+                self.hung_up = True
+            elif isinstance(event, s.Foreign):
+                self.foreign.append(event.what)
+            elif isinstance(event, s.Secure):
+                self.secured += 1
+                events += self.session.secured()
+            else:
+                assert not events, "a question is the last event"
+                self.asked.append(event)
+                events = self.session.answer(*self._answer(event))
+        return out
+
+    def _answer(self, event: object) -> tuple[m.Reply, ...]:
+        if isinstance(event, s.MessageAsked):
+            self.messages.append(event.message)
+        if self.answers.get(type(event)):
+            return self.answers[type(event)].pop(0)
+        code = 235 if isinstance(event, s.LoginAsked) else 250
+        return (m.Reply(code, ("2.0.0 OK",)),)
+
+
 class Wire(StringTransport):
     """A transport that tells its protocol when it closes, and that knows abort and TLS."""
 
