@@ -333,7 +333,9 @@ class ClientSession:
             return []
         events: list[ClientEvent] = []
         if self.phase in _OPENING:
-            events.append(NotOpened(why=why, step=self._step()))
+            # Until a word has come through TLS it is TLS that failed.
+            upgrading = self.phase is Phase.HELLO and self.secure and not self._manner.secure
+            events.append(NotOpened(why=why, step="STARTTLS" if upgrading else self._step()))
         elif self.phase is Phase.SENDING and self._job:
             events.append(Concluded(result=InDoubt(why=why, answers=self._job.ordered())))
         elif self._job:
