@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from protocols.smtp.messages import (
     CONTROLS,
+    MAX_RECIPIENTS,
     MAX_TEXT_LINE,
     Content,
     HeaderText,
@@ -59,6 +60,8 @@ class Letter(Struct, frozen=True, kw_only=True):
             raise InvalidValue("time", "has no zone")
         if len(self.text) > MAX_TEXT:
             raise InvalidValue("text", "is too long", MAX_TEXT)
+        if len(self.to) > MAX_RECIPIENTS:
+            raise InvalidValue("recipients", "are too many", MAX_RECIPIENTS)
 
 
 def compose(letter: Letter) -> Content:

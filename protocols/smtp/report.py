@@ -18,7 +18,7 @@ from enum import Enum
 from msgspec import Struct
 
 from protocols.smtp.codec import un_utf8_xtext, xtext
-from protocols.smtp.messages import CONTROLS, Content, Domain, EnvelopeId, Mailbox, MessageId
+from protocols.smtp.messages import CONTROLS, Content, Domain, EnvelopeId, InvalidValue, Mailbox, MessageId
 
 MAX_REPORT = (
     1_048_576  # octets looked at; what is beyond is as if it were not there. A report has 2 to 100 kB
@@ -102,6 +102,9 @@ def read(data: bytes) -> Report | None:
 _BROUGHT_BACK = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
 
 
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}", re.ASCII)
+
+
 def _clean(text: str) -> str:
     return CONTROLS.sub(" ", text).strip()[:MAX_FIELD]
 
@@ -111,7 +114,7 @@ def _recipient(block: dict[str, str]) -> RecipientReport | None:
         action = Action(block.get("action", "").split(" ")[0].rstrip(";").lower())
     except ValueError:
         return None
-    status = re.match(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}", block.get("status", ""), re.ASCII)
+    status = _STATUS.match(block.get("status", ""))
     final = _address(block.get("final-recipient"))
     original = _address(block.get("original-recipient"))
     return RecipientReport(
@@ -247,6 +250,10 @@ class Notice(Struct, frozen=True, kw_only=True):
     original: tuple[Mailbox, ...] = ()  # in the same order, if the sender gave ORCPT
     envid: EnvelopeId | None = None
     header: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not all(_STATUS.fullmatch(status) for _, _, status, _ in self.recipients):
+            raise InvalidValue("status", "is not x.y.z")
 
 
 def write(notice: Notice) -> Content:

@@ -528,7 +528,7 @@ class ServerRules(Struct, frozen=True, kw_only=True):
 
     *domains*: ours, in lower case; mail for any other is refused, whoever brings it. *starttls*: offered.
     *login_needed*, *tls_needed*: for MAIL. *mend*: bare CR and LF in a text become line ends instead of a
-    refusal; they never end it. DSN is not offered, because who offers it must write the reports.
+    refusal; they never end it. *dsn*: offered; whoever offers it must write the reports.
     """
 
     name: m.Domain
@@ -539,6 +539,7 @@ class ServerRules(Struct, frozen=True, kw_only=True):
     tls_needed: bool = False
     login_needed: bool = False
     mend: bool = False
+    dsn: bool = False
     size: int = 262_144
     recipients: int = 100
     errors: int = 10  # in a row, without a message taken between them
@@ -588,11 +589,16 @@ SERVER_NEXT: dict[tuple[Stage, Turn], Stage] = {
 
 
 class Received(Struct, frozen=True, kw_only=True):
-    """A message a client has handed over. By LMTP a recipient may be there twice: each RCPT has an answer."""
+    """A message a client has handed over. By LMTP a recipient may be there twice: each RCPT has an answer.
+
+    *ret*, *envid*, and a recipient's *notify* and *original*: only where the rules offer DSN.
+    """
 
     sender: m.Mailbox | None
-    recipients: tuple[m.Mailbox, ...]
+    recipients: tuple[Recipient, ...]
     content: Content
+    ret: m.Ret | None = None
+    envid: m.EnvelopeId | None = None
     helo: m.Domain
     login: m.Secret | None = None
     secure: bool = False
@@ -614,7 +620,7 @@ class LoginAsked(Struct, frozen=True, kw_only=True):
 class RecipientAsked(Struct, frozen=True, kw_only=True):
     """May this one get mail from that sender? Answer 250, 550 or 450. Its domain is ours."""
 
-    to: m.Mailbox
+    to: Recipient
     sender: m.Mailbox | None
 
 
@@ -644,6 +650,7 @@ _OK = Reply(250, ("2.0.0 OK",))
 _BARE = Reply(550, ("5.5.2 Bare CR or LF, or NUL, in the text",))
 _SEQUENCE = Reply(503, ("5.5.1 Not now",))
 _TOO_BIG = Reply(552, ("5.3.4 Message too big",))
+_NO_DSN = Reply(555, ("5.5.4 Parameter not supported: no DSN here",))
 _TECHNICAL = Reply(451, ("4.3.0 Technical failure",))
 
 
@@ -701,7 +708,7 @@ class ServerSession:
         self._out: list[ServerEvent] = []
         self._helo: m.Domain | None = None
         self._mail: m.Mail | None = None
-        self._recipients: list[m.Mailbox] = []
+        self._recipients: list[Recipient] = []
         self._text = _Text(0, eight_bit=False, mend=False)
         self._user: m.Secret | None = None  # of AUTH LOGIN
         self._plain = False  # the 334 was PLAIN's
@@ -829,6 +836,8 @@ class ServerSession:
             sender=self._mail.sender,
             recipients=tuple(self._recipients),
             content=text.content(),
+            ret=self._mail.ret,
+            envid=self._mail.envid,
             helo=self._helo,
             login=self.login,
             secure=self.secure,
@@ -863,8 +872,8 @@ class ServerSession:
                 self._hello(command, domain)
             case m.Mail():
                 self._say(self._begin(command))
-            case m.Rcpt(to=to):
-                self._rcpt(to)
+            case m.Rcpt():
+                self._rcpt(command)
             case m.Data():
                 self._data()
             case m.StartTls():
@@ -898,6 +907,8 @@ class ServerSession:
             self._say(Reply(250, (rules.name,)))
             return
         offer = ["PIPELINING", f"SIZE {rules.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        if rules.dsn:
+            offer.append("DSN")
         if rules.starttls and not self.secure:
             offer.append("STARTTLS")
         if rules.auth and self.secure and not self.login:
@@ -916,22 +927,28 @@ class ServerSession:
             return _TOO_BIG
         if mail.sender and not mail.sender.isascii() and not mail.utf8:
             return Reply(553, ("5.6.7 Address needs SMTPUTF8",))
+        if (mail.ret or mail.envid) and not rules.dsn:
+            return _NO_DSN
         self._mail = mail
         return Reply(250, ("2.1.0 OK",))
 
-    def _rcpt(self, to: m.Mailbox) -> None:
+    def _rcpt(self, rcpt: m.Rcpt) -> None:
+        to = rcpt.to
         if not self._mail:
             self._say(_SEQUENCE)
+        elif (rcpt.notify is not None or rcpt.original) and not self._rules.dsn:
+            self._say(_NO_DSN)
         elif not to.isascii() and not self._mail.utf8:
             self._say(Reply(553, ("5.6.7 Address needs SMTPUTF8",)))
         elif to.domain.lower() not in self._rules.domains:
             self._say(Reply(550, ("5.7.1 Relay denied",)))
         elif len(self._recipients) >= self._rules.recipients:
             self._say(Reply(452, (f"4.5.3 Too many recipients (limit {self._rules.recipients})",)))
-        elif to in self._recipients and not self._rules.lmtp:
+        elif any(other.address == to for other in self._recipients) and not self._rules.lmtp:
             self._say(Reply(250, ("2.1.5 Named already",)))
         else:
-            self._ask(RecipientAsked(to=to, sender=self._mail.sender))
+            recipient = Recipient(address=to, notify=rcpt.notify, original=rcpt.original)
+            self._ask(RecipientAsked(to=recipient, sender=self._mail.sender))
 
     def _data(self) -> None:
         if not self._mail or not self._recipients:

@@ -66,11 +66,13 @@ def test_header_text_has_no_line_end(end: str) -> None:
 
 
 def test_limits_are_named() -> None:
-    """Of a header text, of a text, and a time without zone."""
+    """Of a header text, of a text, of addresses to show; and a time without zone."""
     with pytest.raises(m.InvalidValue, match="1000"):
         m.HeaderText("x" * 1001)
     with pytest.raises(m.InvalidValue, match="100000"):
         built("x" * 100_001)
+    with pytest.raises(m.InvalidValue, match="100"):
+        built(to=(BOB,) * 101)
     with pytest.raises(m.InvalidValue, match="zone"):
         built(at=AT.replace(tzinfo=None))
 

@@ -189,6 +189,15 @@ def test_depth_parts_and_size_are_bounded() -> None:
     assert read(FAILED.replace(b"unknown pager", b"x" * 100_000)).recipients[0].diagnostic.endswith("xx")
 
 
+def test_a_notice_cannot_hold_a_line_end() -> None:
+    """Its status is checked, its diagnostic text cleaned, and the header it brings back is lines of its own."""
+    said = {"reporter": m.Domain("mx.local.test"), "to": SENDER, "message_id": ID, "at": AT}
+    with pytest.raises(m.InvalidValue, match="status"):
+        Notice(recipients=((ANN, Action.FAILED, "5.1.1\r\nAction: delivered", ""),), **said)
+    data = write(Notice(recipients=((ANN, Action.FAILED, "5.1.1", "no\r\n\r\nAction: delivered"),), **said))
+    assert [one.action for one in read(data).recipients] == [Action.FAILED]
+
+
 STATUS = st.sampled_from(["2.0.0", "4.4.7", "5.1.1", "5.7.999"])
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30)
 NOTICES = st.builds(

@@ -1,7 +1,7 @@
 """The Twisted server: time limits, an application that fails, draining, TLS. In memory, on a fake clock."""
 
 import pytest
-from smtp_fakes import ANN, US, Wire
+from smtp_fakes import ANN, US, Wire, to
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -65,7 +65,7 @@ def test_a_message_reaches_the_application() -> None:
     assert wire.take() == b"220 gw.example.net ESMTP\r\n"
     assert say(wire, ENTER) == [250, 250, 250, 354]
     assert say(wire, b"hello\r\n.\r\nQUIT\r\n") == [250, 221]
-    assert server.house.messages[0].recipients == (ANN,)
+    assert server.house.messages[0].recipients == to(ANN)
     assert server.house.callers == [Caller(address=wire.getPeer().host, login=None, secure=False)]
     assert wire.disconnecting
     assert not server.clock.getDelayedCalls()

@@ -32,9 +32,23 @@ def test_a_message_from_greeting_to_goodbye() -> None:
     assert talk.codes(b"Subject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n") == [250, 221]
     assert talk.hung_up
     [message] = talk.messages
-    assert (message.sender, message.recipients) == ("bob@example.org", (ANN,))
+    assert (message.sender, message.recipients) == ("bob@example.org", to(ANN))
     assert message.content == b"Subject: x\r\n\r\n.dot\r\n"
     assert message.helo == "client.example.org"
+
+
+def test_wishes_for_reports_reach_the_application() -> None:
+    """Where DSN is offered, for whoever simulates a server that reports."""
+    talk = Talk(dsn=True)
+    assert b"DSN\r\n" in talk.say(HELLO)
+    talk.say(b"MAIL FROM:<bob@example.org> RET=HDRS ENVID=pg+2B17\r\n")
+    talk.say(
+        b"RCPT TO:<ann@example.net> NOTIFY=SUCCESS ORCPT=rfc822;ann+2B1@example.org\r\nDATA\r\nx\r\n.\r\n"
+    )
+    [message] = talk.messages
+    assert (message.ret, message.envid) == (m.Ret.HDRS, "pg+17")
+    wish = frozenset({m.Notify.SUCCESS})
+    assert message.recipients == to(ANN, notify=wish, original=m.Mailbox("ann+1@example.org"))
 
 
 def test_lmtp_answers_for_each_recipient() -> None:
@@ -72,7 +86,9 @@ def test_too_few_answers_by_lmtp_are_no_success_for_the_rest() -> None:
         (b"HELP\r\n", 214),
         (b"HELO x\r\n", 250),
         (HELLO + b"ETRN x\r\n", 500),
-        (HELLO + b"MAIL FROM:<a@b> ENVID=x RET=HDRS\r\n", 250),
+        (HELLO + b"MAIL FROM:<a@b> ENVID=x RET=HDRS\r\n", 555),
+        (HELLO + MAIL + b"RCPT TO:<ann@example.net> NOTIFY=NEVER\r\n", 555),
+        (HELLO + b"MAIL FROM:<a@b> SIZE=1 BODY=7BIT AUTH=<>\r\n", 250),
         (b"NOOP\n", 500),
         (b"NO\rOP\r\n", 500),
         (b"N\0OP\r\n", 500),
@@ -200,7 +216,7 @@ def test_b53_what_was_not_declared_is_refused() -> None:
     assert talk.entered(mail=b"MAIL FROM:<> BODY=8BITMIME\r\n").codes("ü".encode() + DOT) == [250]
     utf8 = talk.entered("jörg@example.net", mail="MAIL FROM:<jörg@example.org> SMTPUTF8\r\n".encode())
     assert utf8.codes("ü".encode() + DOT) == [250]
-    assert talk.messages[-1].recipients == ("jörg@example.net",)
+    assert talk.messages[-1].recipients == to(m.mailbox("jörg@example.net"))
 
 
 def test_b57_what_came_in_clear_behind_starttls_is_discarded() -> None:
@@ -294,7 +310,7 @@ def test_a_recipient_named_twice_is_one() -> None:
     talk = Talk().will(s.RecipientAsked, Reply(250), Reply(550, ("5.1.1 who",)))
     assert talk.codes(HELLO + MAIL + RCPT + RCPT + b"RCPT TO:<x@example.net>\r\n")[2:] == [250, 250, 550]
     assert talk.codes(b"DATA\r\nx\r\n.\r\n") == [354, 250]
-    assert talk.messages[0].recipients == (ANN,)
+    assert talk.messages[0].recipients == to(ANN)
 
 
 def test_while_an_answer_is_due_what_comes_waits() -> None:
