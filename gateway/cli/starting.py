@@ -99,7 +99,7 @@ def init(at: Surface, path: Path, yes: bool) -> None:
     site = ask("Name of this place", "My site", _a_text)
     zone = ask("Time zone", _zone_of_this_machine(), _a_zone)
     server = ask("SNPP server of your paging carrier (host:port)", "127.0.0.1:4444", _an_endpoint)
-    login = ask("Login that it wants (empty: none)", "", _a_text_or_nothing)
+    login = ask("Login that it wants (empty: none)", "", _a_word_or_nothing)
     password = ask.secret(f"Password of {login}") if login else None
     person, pin = ask("First person and pager number", "Alice Moreau, 5551212", _a_person)
     installed = path.resolve().is_relative_to("/etc")
@@ -153,7 +153,7 @@ class _Ask:
         return click.prompt(f" {question}", default=default, value_proc=check, show_default=bool(default))
 
     def secret(self, question: str) -> str:
-        return str(click.prompt(f" {question}", hide_input=True))
+        return str(click.prompt(f" {question}", hide_input=True, value_proc=_a_word))
 
 
 def _a_text(text: str) -> str:
@@ -163,8 +163,15 @@ def _a_text(text: str) -> str:
     return text
 
 
-def _a_text_or_nothing(text: str) -> str:
-    return _a_text(text) if text.strip() else ""
+def _a_word(text: str) -> str:
+    """What LOGIn of SNPP can carry."""
+    if re.fullmatch("[!-~]{1,64}", text) is None:
+        raise click.UsageError("Write 1 to 64 ASCII characters without blanks.")
+    return text
+
+
+def _a_word_or_nothing(text: str) -> str:
+    return _a_word(text.strip()) if text.strip() else ""
 
 
 def _a_zone(text: str) -> str:

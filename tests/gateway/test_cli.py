@@ -1111,16 +1111,16 @@ def test_init_never_overwrites(here: Path) -> None:
 
 def test_init_asks_six_questions(here: Path) -> None:
     """Site, zone, server, login, person, database; wrong answers are asked again with an example."""
-    said = 'St Anne: "east"\nMars\nEurope/Paris\nsnpp.example.net\nst-anne\npass word\nnobody\nÉve Moreau, 5551212\ndb/x.db\n'
+    said = 'St Anne: "east"\nMars\nEurope/Paris\nsnpp.example.net\nst-anne\npass-word\nnobody\nÉve Moreau, 5551212\ndb/x.db\n'
     result = call("init", "--file", "new.yaml", input=said)
     assert result.exit_code == 0, result.output
     assert "Europe/Paris or America" in result.output and "Alice Moreau, 5551212" in result.output
     text = Path("new.yaml").read_text()
     assert 'name: "St Anne: \\"east\\""' in text
     assert "at: snpp.example.net:444" in text
-    assert "pass word" not in text
+    assert "pass-word" not in text
     secret = Path("new.yaml.snpp-password")
-    assert secret.read_text() == "pass word" and secret.stat().st_mode & 0o777 == 0o600
+    assert secret.read_text() == "pass-word" and secret.stat().st_mode & 0o777 == 0o600
     assert "gateway check new.yaml · gateway run --settings new.yaml" in result.stdout
     assert re.search(r"^gwt_", result.stdout, re.MULTILINE)
 
