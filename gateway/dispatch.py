@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from gateway.bell import Bell
@@ -11,7 +11,7 @@ from gateway.lane import Lane
 from gateway.lifecycle import Happening
 from gateway.model import Instant, LinkName, seconds_between
 from gateway.store.base import Begun, Concluded, DeskRoom, Verdict, Work
-from gateway.waiting import LOOK_EVERY, Rounds
+from gateway.waiting import LOOK_EVERY, Rounds, first_of
 
 log = Logger()
 
@@ -66,11 +66,7 @@ class Dispatch:
         """A link left the settings or changed: its lane finishes what is begun, within *limit* seconds;
         what does not end in time is in doubt for whoever holds the lane next."""
         lane = self._lanes.pop(name)
-        stopping = Deferred.fromCoroutine(lane.stop())
-        stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
-        try:
-            await stopping
-        except TimeoutError:
+        if await first_of(Deferred.fromCoroutine(lane.stop()), self._env.sleep(limit)):
             log.warn("lane of {link} is taken away while it works", link=name)
 
     async def leave(self, names: tuple[LinkName, ...]) -> int:
