@@ -284,13 +284,13 @@ class Swarm:
 
     def _burst(self, at: float) -> None:
         """More at once than the metro carrier allows in a minute."""
-        for number in range(45):
+        for number in range(60):
             n = 1000 + len(self.script)
             to = (f"metro:888{number:04}",)
             page = Sent(n=n, to=to, message_class=NORMAL, until=Level.HANDED_OVER, more={})
             self._at(at, "burst", lambda page=page: self._send(page))
         if self.chance.random() < 0.5:
-            self._die(at + self.chance.uniform(1, 30))
+            self._die(at + self.chance.uniform(1, 8))
 
     # -------------------------------------------------------------- what happens
 
