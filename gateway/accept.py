@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from gateway.adapters.base import Accepted, Client, Measure, Submission
@@ -35,6 +36,7 @@ log = Logger()
 REF_CANDIDATES = 6  # of four characters; then three longer ones: 234,256 references are open at the most
 LONGER_REF_CANDIDATES = 3
 TRY_OTHERS = 3  # names that a refusal suggests
+PATIENCE = 5.0  # seconds for the disk (F08): whoever waits longer should try another way, with the same key
 OVERLOAD_RETRY = 5.0  # seconds a refused client should wait when the queue is full
 
 
@@ -174,10 +176,17 @@ class Accept:
             request_hash=submission.request_hash,
             answer=msgspec.json.encode(answer) if submission.idempotency_key is not None else b"",
         )
+        storing = Deferred.fromCoroutine(self._intake.accept(new))
+        storing.addTimeout(PATIENCE, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
         try:
-            stored = await self._intake.accept(new)
+            stored = await storing
         except Conflict:
             raise _other_content() from None
+        except TimeoutError:
+            self._metrics.submissions.labels("slow").inc()
+            raise SubmissionError(
+                503, "store-slow", f"the disk has not answered for {PATIENCE:g} s", retry_after=PATIENCE
+            ) from None
         self._env.failpoint("T1")
         if stored.replay:
             return _accepted(stored.answer, stored.public_id, stored.ref, replay=True)
@@ -215,7 +224,7 @@ class Accept:
             result = expand(settings, target, pointer)
             if isinstance(result, NoSuchTarget):
                 unknown.append(_with_suggestions(result.fault, settings, grants))
-            elif not may_page(settings, grants, target):
+            elif not may_page(settings, grants, _granted_as(settings, target, result)):
                 direct = ":" in target
                 forbidden.append(
                     msgspec.structs.replace(
@@ -358,9 +367,21 @@ class Accept:
 
     def _refs(self) -> tuple[Ref, ...]:
         """Candidates for a reference; the store takes the first that is free."""
-        lengths = [4] * REF_CANDIDATES + [6] * LONGER_REF_CANDIDATES
-        choice = self._env.random.choice
-        return tuple(Ref("".join(choice(REF_ALPHABET) for _ in range(length))) for length in lengths)
+        drawn = self._env.random.getrandbits(256)  # once for all: 42 letters of 22 need 188 bits
+        refs = []
+        for length in [4] * REF_CANDIDATES + [6] * LONGER_REF_CANDIDATES:
+            ref = ""
+            for _ in range(length):
+                drawn, letter = divmod(drawn, len(REF_ALPHABET))
+                ref += REF_ALPHABET[letter]
+            refs.append(Ref(ref))
+        return tuple(refs)
+
+
+def _granted_as(settings: Settings, target: str, meant: tuple[Recipient, ...]) -> str:
+    """The name under which *target* is granted: a code stands for its person."""
+    named = ":" in target or target in settings.people or target in settings.groups
+    return target if named else meant[0].person or target
 
 
 def may_page(settings: Settings, grants: ClientSettings, target: str) -> bool:

@@ -8,36 +8,18 @@ from twisted.logger import Logger
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.lane import Lane
-from gateway.lifecycle import Happening
-from gateway.model import Instant, LinkName, seconds_between
-from gateway.store.base import Begun, Concluded, DeskRoom, Verdict, Work
+from gateway.model import LinkName, seconds_between
+from gateway.store.base import Work
 from gateway.waiting import LOOK_EVERY, Rounds, first_of
 
 log = Logger()
 
 
-def _left_behind(begun: Begun, fence: int, now: Instant) -> Concluded:
-    """The end of an attempt whose link is gone from the settings."""
-    return Concluded(
-        delivery=begun.delivery,
-        message=begun.message,
-        lane=begun.link,
-        fence=fence,
-        began=begun.begun_at,
-        ended=now,
-        outcome="in_doubt",
-        code="interrupted",
-        why="the gateway stopped while this page was being sent, and the link is gone from the settings",
-        verdict=Verdict(happening=Happening.IN_DOUBT, due=now, then="hold", doubts=1),
-    )
-
-
 class Dispatch:
     """Starts and stops the lanes, and settles what is due by time alone."""
 
-    def __init__(self, work: Work, desk: DeskRoom, bell: Bell, env: Env) -> None:
+    def __init__(self, work: Work, bell: Bell, env: Env) -> None:
         self._work = work
-        self._desk = desk
         self._bell = bell
         self._env = env
         self._lanes: dict[LinkName, Lane] = {}
@@ -68,18 +50,6 @@ class Dispatch:
         lane = self._lanes.pop(name)
         if await first_of(Deferred.fromCoroutine(lane.stop()), self._env.sleep(limit)):
             log.warn("lane of {link} is taken away while it works", link=name)
-
-    async def leave(self, names: tuple[LinkName, ...]) -> int:
-        """Links that the store knows and the settings do not: what an earlier run began there is in doubt,
-        and everything open is cancelled so that incidents go on elsewhere; how many deliveries."""
-        fence = await self._work.hold(names)
-        dropped = 0
-        for name in names:
-            now = self._env.now()
-            for begun in await self._work.interrupted(name, fence):
-                await self._work.conclude(_left_behind(begun, fence, now))
-            dropped += await self._desk.drop_link(name, now)
-        return dropped
 
     async def stop(self) -> None:
         """All lanes finish what is begun; nothing more is begun."""

@@ -355,7 +355,7 @@ class Lane:
 
     @property
     def wants_more(self) -> bool:
-        """Whether anything may be begun. A link that rests ends its conversations: opening it is the probe."""
+        """Whether anything may be begun. A resting link ends its conversations: opening it is the probe."""
         return self._mode == "open" and not self._stopping and not self._breaker.resting(self._env.now())
 
     async def take(self, free: int, slots: int, ordinary_under_way: int) -> Taking:

@@ -64,7 +64,7 @@ SUBMISSIONS = Metric(
     ("result",),
     "What was answered to a submission that was understood: accepted, over_rate (the client's own limit) or "
     "full (no room for its class).",
-    known=(("accepted", "over_rate", "full"),),
+    known=(("accepted", "over_rate", "full", "slow"),),
 )
 ATTEMPTS = Metric(
     "gateway_attempts_total",

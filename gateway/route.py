@@ -1,8 +1,8 @@
 """Whom a target means, and by which legs each of them may be reached. Pure.
 
-A target is a person, a group, or ``carrier:address``. The plan of a person for a class says which devices,
-in which order; each device brings its carrier's links in file order. Links that rest go last: a breaker
-orders, it never stops the last one (delivery semantics 8.1, 8.4).
+A target is a person (by name or by code), a group, or ``carrier:address``. The plan of a person for a class
+says which devices, in which order; each device brings its carrier's links in file order. Links that rest go
+last: a breaker orders, it never stops the last one (delivery semantics 8.1, 8.4).
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ def expand(settings: Settings, target: str, pointer: str) -> tuple[Recipient, ..
         return tuple(Recipient(person=name, via=target) for name in _members(settings, target))
     if ":" in target:
         return _direct(settings, target, pointer)
+    for name, person in settings.people.items():
+        if target in person.codes:  # the number that switchboards and nurse-call systems page by
+            return (Recipient(person=name, via=target),)
     return NoSuchTarget(fault=unknown_target(target, pointer))
 
 

@@ -28,7 +28,7 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Each step's name and command."""
     rest = [argument for argument in arguments if argument != "--fast"]
     if len(rest) < len(arguments):
-        rest = ["-m", "not crash and not peers", *rest]
+        rest = ["-m", "not crash and not peers and not long", *rest]
     return [(name, [sys.executable, *command, *(rest if name == "tests" else ())]) for name, command in STEPS]
 
 

@@ -88,6 +88,7 @@ _KINDS = (
     _kind("overloaded", 503, "Too much at once", "Too many requests are being received: try again later.", retry=True),
     _kind("draining", 503, "Shutting down", "The gateway is about to stop: try again, another node may answer.", retry=True),
     _kind("store-full", 507, "Disk nearly full", "There is too little room on the disk to promise anything.", retry=True),
+    _kind("store-slow", 503, "Disk does not answer", "The disk did not confirm in time. Whether something was stored is not known: send the same Idempotency-Key again, and use another way for what cannot wait.", retry=True),
     _kind("store-failed", 503, "Disk failed", "The record failed and nothing is promised; the gateway starts again. Whether something was stored is not known: send the same Idempotency-Key again.", retry=True),
     _kind("internal-error", 500, "Our mistake", "The gateway has a bug; its log says which, under the request id.", retry=True),
     # HTTP
@@ -131,7 +132,7 @@ def problem_response(
         detail=detail,
         errors=faults[:MAX_FAULTS],
         retry=retry_after is not None or (kind is not None and kind.retry),
-        stored=None if code in {"store-failed", "internal-error"} else False,
+        stored=None if code in {"store-failed", "store-slow", "internal-error"} else False,
         request_id=request_id,
     )
     return Response(status=status, headers=PROBLEM_JSON + headers, body=msgspec.json.encode(problem))

@@ -7,9 +7,11 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,7 +50,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
     def end(code: int) -> None:
         if not ended:
             ended.append(code)
-            if reactor.running:
+            with suppress(ReactorNotRunning):  # it may be stopping already
                 reactor.stop()
 
     def disk_failed(why: str) -> None:
@@ -98,7 +100,11 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
         stopping = Deferred.fromCoroutine(finish())
         drain = max((house.settings().drain_timeout for house in houses), default=0.0)
         stopping.addTimeout(drain + GOODBYES, reactor)
-        return stopping.addErrback(lambda failure: log.failure("the stop was cut off", failure=failure))
+        return stopping.addErrback(cut_off)
+
+    def cut_off(failure: Failure) -> None:
+        log.failure("the stop was cut off", failure=failure)
+        ended[:] = [EXIT_STORE]  # what was begun is in doubt at the next start: not a stop in order
 
     async def reload() -> None:
         for house in houses:

@@ -95,7 +95,7 @@ class House:
         self._started_at = env.now()
         self._links: dict[LinkName, LinkView] = {}
         self._own: dict[LinkName, LinkSettings] = {}
-        self.dispatch = Dispatch(store.work, store.desk, self.bell, env)
+        self.dispatch = Dispatch(store.work, self.bell, env)
         self.accept = Accept(
             self.settings,
             lambda: self._links,
@@ -159,7 +159,7 @@ class House:
     async def _leave(self, names: Iterable[LinkName]) -> None:
         """Links that are not in the settings any more: nothing of them stays open."""
         for name in names:
-            stopped = await self.dispatch.leave((name,))
+            stopped = await self._store.desk.drop_link(name, self._env.now())
             log.warn("link removed: {link}", link=name, stopped=stopped)
             self.metrics.forget_link(name)
             self.bell.ring("pursue")

@@ -83,7 +83,9 @@ class Adapter(Protocol):
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="What people call this place; stands on every page.")] = "Gateway"
     zone: Annotated[Zone, Meta(description="IANA time zone that times are shown in.")] = "UTC"
-    public_url: Annotated[Url | None, Meta(description="Where people reach the console.")] = None
+    public_url: Annotated[
+        Url | None, Meta(description="Where people reach it; for pages of later versions.")
+    ] = None
     store: Annotated[StorePath, Meta(description="`sqlite:PATH` of the database file.")] = (
         "sqlite:/var/lib/gateway/gateway.db"
     )
@@ -302,7 +304,6 @@ class Durability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         bool, Meta(description="Start although the store does not sync; every status then says `unsafe`.")
     ] = False
     batch: Annotated[int, Meta(ge=1, le=4096, description="Units that one commit takes at most.")] = 256
-    linger: Annotated[Duration, Meta(le=0.1, description="Wait for company before each commit.")] = 0.0
     min_free: Annotated[Size, Meta(description="Below this much free disk nothing new is accepted.")] = (
         256 * 1024 * 1024
     )

@@ -210,6 +210,16 @@ def other_copies(book: Book, row: Delivery) -> int:
     )
 
 
+def device_copies(book: Book, row: Delivery) -> int:
+    """Copies that other legs may have brought this very device by now: looked at when *row* is begun, for the
+    leg before it may have been begun since *row* was opened."""
+    return sum(
+        other.doubts + (other.state in ONE_MORE)
+        for other in _others(book, row)
+        if (other.device, other.address) == (row.device, row.address)
+    )
+
+
 def doubted(book: Book, row: Delivery) -> None:
     """*row* has come into doubt: legs to the same person that still wait would now bring another copy."""
     for other in _others(book, row):
@@ -399,7 +409,7 @@ def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:
         else:  # of an earlier process, and its lane will not come back
             row.doubts += 1
             move(book, row, Happening.IN_DOUBT, now)
-    rows = book.on_link(link, STOPPABLE, limit)
+    rows = sorted(book.on_link(link, STOPPABLE, limit), key=lambda row: row.key)
     for row in rows:
         row.reason = "link_removed"
         move(book, row, Happening.CANCELLED, now)

@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from protocols.snpp import messages as m
 from protocols.snpp import session as s
 from protocols.snpp.codec import status_of
-from protocols.snpp.wire import Call, Clock, Endpoint, Transport
 from protocols.told import told
+from protocols.wire import Call, Clock, Endpoint, Transport
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from protocols.snpp import messages as m
 from protocols.snpp import session as s
 from protocols.snpp.messages import Reply
-from protocols.snpp.wire import Call, Clock, Transport
+from protocols.wire import Call, Clock, Transport
 
 
 class Caller(Struct, frozen=True, kw_only=True):

@@ -559,6 +559,16 @@ def test_a_doubt_counts_the_copies_of_other_legs(case: Case) -> None:
     assert [row.state for row in case.row(stored).deliveries] == [State.HELD, State.HELD, State.DOUBT]
 
 
+def test_a_leg_that_is_begun_while_another_is_under_way_is_a_second_copy(case: Case) -> None:
+    """Two legs of one device that both waited: whichever is begun later carries the mark, whoever was opened first;
+    another device of the same person gets its own first copy."""
+    legs = (case.leg(), case.leg(link=FAX), case.leg(device="phone", address="5551299", link=FAX))
+    case.accept(case.pursued(deliveries=legs))
+    later, other_device = case.begin(FAX)
+    (first,) = case.begin()
+    assert (later.copies_before, other_device.copies_before, first.copies_before) == (0, 0, 1)
+
+
 def test_a_decision_to_send_again_counts_them_too(case: Case) -> None:
     """Whoever decides is not bound by the limit, but the copy is marked with its number."""
     stored = case.accept(case.pursued(deliveries=(case.leg(), case.leg(link=FAX))))

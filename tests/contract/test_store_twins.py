@@ -247,9 +247,10 @@ class Twins(RuleBasedStateMachine):
                 lambda case, link=link: run(case.store.work.interrupted(link, case.fences[link]))
             )
 
-    @rule(limit=st.integers(1, 3))
-    def forget(self, limit: int) -> None:
-        self.both(lambda case: run(case.store.housekeeping.forget_keys(case.now, limit)))
+    @rule()
+    def forget(self) -> None:
+        self.both(lambda case: run(case.store.housekeeping.forget_keys(case.now, 99)))
+        self.both(lambda case: run(case.store.housekeeping.forget_texts(later(case.now, -60), 99)))
 
     @invariant()
     def both_hold_the_same(self) -> None:

@@ -273,24 +273,29 @@ def _reckon(rig: Rig, load: Load, found: Reckoning) -> None:
     """Compare every message with the record and with the pagers."""
     with rig.record() as db:
         rows = db.execute(
-            "SELECT m.public_id, m.content ->> 'text', i.ending, m.incident IS NOT NULL,"
-            " sum(d.doubts), json_group_array(json_array(d.state, d.opened_at, d.changed_at))"
+            "SELECT m.key, m.public_id, m.content ->> 'text', i.ending, m.incident IS NOT NULL,"
+            " sum(d.doubts), json_group_array(d.state)"
             " FROM message m JOIN delivery d ON d.message = m.key LEFT JOIN incident i ON i.key = m.incident"
             " GROUP BY m.key"
         ).fetchall()
-    stored: dict[str, tuple[str, int]] = {}
-    for id_, text, ending, pursued, doubts, packed in rows:
-        legs = sorted(json.loads(packed), key=lambda leg: leg[1])
-        overlapping = sum(
-            any(earlier[2] > leg[1] or earlier[0] <= 3 for earlier in legs[:n]) for n, leg in enumerate(legs)
+        overlapping_legs = dict(
+            db.execute(  # opened before the end of another leg's last attempt, or before it was stopped
+                "SELECT o.subject, count(DISTINCT o.n) FROM event o JOIN event e ON e.subject = o.subject"
+                " AND e.n > o.n AND e.delivery != o.delivery AND e.kind IN ('attempt', 'cancelled')"
+                " WHERE o.kind = 'leg_opened' GROUP BY o.subject"
+            ).fetchall()
         )
+    stored: dict[str, tuple[str, int]] = {}
+    for key, id_, text, ending, pursued, doubts, packed in rows:
+        states = json.loads(packed)
+        overlapping = overlapping_legs.get(key, 0)
         found.twice_stored += text in stored
         stored[text] = id_, doubts + overlapping
         found.doubts += doubts
         found.overlapping_legs += overlapping
-        is_open = ending is None if pursued else any(leg[0] <= 3 for leg in legs)
+        is_open = ending is None if pursued else any(state <= 3 for state in states)
         found.without_outcome += is_open
-        taken = "taken" if any(leg[0] == 4 for leg in legs) else "not taken"
+        taken = "taken" if 4 in states else "not taken"
         found.outcomes["open" if is_open else ending or taken] += 1
     pages: dict[str, list[tuple[str, str]]] = {}
     for copy in rig.truth():

@@ -166,7 +166,7 @@ def examine(folder: Path, said: Said, place: int, chance: Random) -> Finding:
             lost = [unit for unit in units if unit.commit > stands[-1]]
             return Finding(len(units), len(lost), f"lost: {lost[0].facts} and {len(lost) - 1} more")
         why = _asked(case, said, stands[-1], units, chance)
-        return Finding(len(units), 0, why, found)
+        return Finding(len(units), int(why is not None and why.startswith("lost")), why, found)
     finally:
         case.abandon()
 
@@ -196,7 +196,7 @@ def _asked(case: SqliteCase, said: Said, stands: int, units: list[Unit], chance:
     case.lapse()
     accepted = case.accept()
     if [one.delivery for one in case.begin(limit=1)] == [] or case.row(accepted).content is None:
-        return "it takes nothing new"
+        return "stuck: it takes nothing new"
     return None
 
 
@@ -221,7 +221,7 @@ class Report:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def count(self, kind: str) -> int:
-        """Images that failed in this way: lost, half, unsound, begun, unopenable."""
+        """Images that failed in this way: lost, half, unsound, begun, unopenable, stuck."""
         return sum(f" {kind}: " in failure for failure in self.failures)
 
 
@@ -341,6 +341,7 @@ def table(report: Report, seed: int, level: str, seconds: float) -> str:
         "images that fail integrity_check": report.count("unsound"),
         "images with wrong interrupted()": report.count("begun"),
         "images that do not open": report.count("unopenable"),
+        "images that take nothing new": report.count("stuck"),
         "synchronous": level,
         "seed": seed,
         "took": f"{seconds:.0f} s",

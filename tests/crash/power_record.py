@@ -97,9 +97,9 @@ class File:
         style = chance.choice(("sectors", "writes", "until"))
         garbage = chance.randbytes if chance.random() < 0.25 else bytes
         last = chance.randrange(len(self.pending) + 1)
-        ends = [len(there)]
+        end = 0  # of what was written since the file was last cut
         for place, call in enumerate(self.pending):
-            ends.append(call.at + len(call.data) if call.what == WRITE else 0)
+            end = max(end, call.at + len(call.data)) if call.what == WRITE else end
             tears = style == "sectors" or (style == "until" and place == last)
             if call.what == WRITE and tears:
                 for part in _sectors(call):
@@ -107,8 +107,9 @@ class File:
                         _apply(there, part, garbage)
             elif place < last if style == "until" else chance.random() < likely:
                 _apply(there, call, garbage)
+                end = 0 if call.what == TRUNCATE else end
         if chance.random() < 0.5:  # the file has grown although not all that was written there has come
-            there += garbage(max(max(ends) - len(there), 0))
+            there += garbage(max(end - len(there), 0))
         return bytes(there)
 
 

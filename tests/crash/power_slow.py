@@ -118,6 +118,7 @@ def main() -> None:
         "syncs/s": f"{syncs / chosen.seconds:,.0f}",
         "answer p50, p99": f"{waits[len(waits) // 2] * 1000:.0f} ms, {waits[len(waits) * 99 // 100] * 1000:.0f} ms",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "other work (load average)": f"{os.getloadavg()[0]:.1f}",
         "versions": f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

@@ -10,8 +10,10 @@ from shutil import which
 
 import pytest
 
+from tests.contract.store_case import SqliteCase
 from tests.crash.power import power
 from tests.crash.power_record import OPEN, SYNC, WRITE, Call, Disk
+from tests.gateway.store_env import StoreEnv, run
 
 IMAGES = 200
 
@@ -49,6 +51,17 @@ def test_without_any_sync_the_database_is_lost() -> None:
     report = power(IMAGES // 2, level="OFF")
     assert report.count("lost") > 0
     assert report.count("unopenable") + report.count("unsound") + report.count("half") > 0
+
+
+def test_a_log_that_was_only_just_begun_is_not_called_damaged(tmp_path: Path) -> None:
+    """A power loss while the log's header was being written loses nothing, and raises no alarm."""
+    case = SqliteCase(StoreEnv(), tmp_path)
+    stored = case.accept()
+    run(case.store.close())
+    (tmp_path / "gateway.db-wal").write_bytes(bytes(32))
+    case.open()
+    assert case.store.recovered is None
+    assert case.row(stored)
 
 
 # ---------------------------------------------------------------- the model of the disk

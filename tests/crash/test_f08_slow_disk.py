@@ -33,12 +33,13 @@ class Asked:
 
     def __init__(self, rig: Rig, text: str) -> None:
         self.answer: Any = None
+        self.key = text
         self._thread = threading.Thread(target=self._ask, args=(rig, text), daemon=True)
         self._thread.start()
 
     def _ask(self, rig: Rig, text: str) -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):  # no answer
-            self.answer = rig.submit("solo:5550001", text)
+            self.answer = rig.submit("solo:5550001", text, key=text)
 
 
 def is_open(rig: Rig) -> bool:
@@ -55,7 +56,7 @@ def hang(rig: Rig, disk: SlowDisk, seconds: float, text: str) -> Asked:
     return asked
 
 
-@pytest.mark.parametrize(("seconds", "messages"), [(0.008, 16), (0.2, 8), (5.0, 2)])
+@pytest.mark.parametrize(("seconds", "messages"), [(0.008, 16), (0.2, 8)])
 def test_a_slow_disk_makes_slow_answers_and_no_others(
     slow: tuple[Rig, SlowDisk], seconds: float, messages: int
 ) -> None:
@@ -85,14 +86,28 @@ def test_the_reactor_never_waits_for_the_disk(slow: tuple[Rig, SlowDisk], second
     assert asked.answer is None
     disk.take(0.0)
     until(lambda: asked.answer is not None, "the message is answered")
-    assert asked.answer.status == 202
+    assert asked.answer.status in (202, 503)  # 503: it had waited for 5 s already
+
+
+def test_a_disk_that_does_not_answer_is_told_in_time(slow: tuple[Rig, SlowDisk]) -> None:
+    """After 5 s the client hears 503 and that nobody knows whether it was stored; the same key tells later,
+    and one page goes."""
+    rig, disk = slow
+    asked = hang(rig, disk, FOREVER, "stuck")
+    until(lambda: asked.answer is not None, "the client is told")
+    assert asked.answer.status == 503
+    assert (asked.answer.json["code"], asked.answer.json["stored"]) == ("store-slow", None)
+    disk.take(0.0)
+    until(lambda: rig.submit("solo:5550001", "stuck", key=asked.key).status == 202, "the disk is back")
+    until(lambda: rig.truth(), "the page has come")
+    assert [copy.text for copy in rig.truth()] == ["stuck"]
 
 
 def test_sigterm_is_answered_while_the_disk_is_slow(slow: tuple[Rig, SlowDisk]) -> None:
-    """A stop that comes during a sync of 5 s closes the doors at once, waits for the sync, acknowledges what
+    """A stop that comes during a sync of 3 s closes the doors at once, waits for the sync, acknowledges what
     it made durable, and ends with 0."""
     rig, disk = slow
-    asked = hang(rig, disk, 5.0, "last")
+    asked = hang(rig, disk, 3.0, "last")
     ended = disk.ended
     rig.gateway.signal(signal.SIGTERM)
     until(lambda: not is_open(rig), "the door is closed")
@@ -113,8 +128,8 @@ def test_sigterm_is_answered_while_the_disk_hangs(slow: tuple[Rig, SlowDisk]) ->
     rig.status(first, wait=20.0)  # all of it, so that the sync that hangs is that of the other
     asked = hang(rig, disk, FOREVER, "never")
     rig.gateway.signal(signal.SIGTERM)
-    assert rig.gateway.ended(limit=90) >= 0, "it ended by itself"
-    assert asked.answer is None
+    assert rig.gateway.ended(limit=90) == 74, "it ended by itself, and not in order"
+    assert asked.answer is None or asked.answer.status == 503
     disk.take(0.0)
     rig.start(prefix=disk.prefix)
     assert rig.status(first, wait=20.0)["id"] == first

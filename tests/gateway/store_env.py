@@ -99,6 +99,7 @@ class StoreEnv:
         self.files = Disk()
         self.workers: dict[str, InlineWorker] = {}
         self.failpoints: list[str] = []
+        self.kept: set[str] = set()  # names of workers that only gather until they are released
 
     def now(self) -> Instant:
         return Instant(START + round(self.clock.seconds() * SECOND))
@@ -108,6 +109,7 @@ class StoreEnv:
 
     def worker(self, name: str, work: Any, done: Any, *, limit: int) -> Any:
         self.workers[name] = InlineWorker(work, done, limit)
+        self.workers[name].kept = name in self.kept
         return self.workers[name]
 
     def sleep(self, seconds: float) -> Deferred[None]:

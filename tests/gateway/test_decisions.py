@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters.base import Parts
+from gateway.app.adapters import specs
 from gateway.lifecycle import LIFE, Happening, State, after
 from gateway.model import Content, DeliveryKey, Instant, LinkName, MessageClass, MessageKey, PublicId, later
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
 from gateway.retry import Policy, decide, wait_after
+from gateway.route import NoSuchTarget, expand, legs
+from gateway.settings import load
 from gateway.settings.types import Breaker as BreakerSettings
-from gateway.settings.types import Rate
+from gateway.settings.types import Rate, Settings
 from gateway.store.base import Begun
 
 NOW = Instant(1_800_000_000_000_000)
@@ -294,3 +299,82 @@ def test_level_only_says_what_was_heard() -> None:
     """A carrier that took a page has it: that is handed_over and nothing more."""
     verdict = decide(Taken(), begun(), CRITICAL, NOW, 0.5)
     assert verdict.level is Level.HANDED_OVER
+
+
+# ---------------------------------------------------------------- route
+
+
+ROUTE_SETTINGS = """
+clients: {switchboard: {token_sha256: [%s], may_page: [alice]}}
+carriers:
+  spok: {links: {web: {adapter: snpp, at: "127.0.0.1:444"}, phone: {adapter: snpp, at: "127.0.0.1:445", path: phone}}}
+  mail: {links: {relay: {adapter: snpp, at: "127.0.0.1:446"}}}
+plans: {staff: {critical: [pager + mobile, mail], urgent: [mail], normal: [mail], bulk: [mail]}}
+defaults: {people: {plan: staff}}
+people:
+  alice: {name: Alice, codes: [4711], devices: {pager: "spok:1", mobile: "spok:2", mail: "mail:a"}}
+  bob: {name: Bob, devices: {mail: "mail:b"}}
+groups: {inner: [bob], outer: [alice, inner, bob]}
+""" % ("a" * 64)
+
+
+def route_settings() -> Settings:
+    def read(path: Path) -> bytes:
+        raise FileNotFoundError(path)
+
+    return load(ROUTE_SETTINGS, specs(), file="route.yaml", read=read, environ={})
+
+
+def people_of(target: str) -> list[str | None]:
+    found = expand(route_settings(), target, "#/to/0")
+    assert isinstance(found, tuple)
+    return [one.person for one in found]
+
+
+def test_a_person_is_found_by_name_and_by_code() -> None:
+    """Switchboards and nurse-call systems page by number."""
+    assert people_of("alice") == people_of("4711") == ["alice"]
+
+
+def test_nested_groups_name_everybody_once() -> None:
+    """Whoever is in a group twice is paged once."""
+    assert people_of("outer") == ["alice", "bob"]
+
+
+def test_legs_follow_the_plan_and_the_file() -> None:
+    """Devices in the order of the plan for the class, each with its carrier's links in file order."""
+    found = expand(route_settings(), "alice", "#")
+    assert isinstance(found, tuple)
+
+    def plan(which: MessageClass, *resting: str) -> list[tuple[int, int, str]]:
+        names = frozenset(LinkName(name) for name in resting)
+        return [(leg.item, leg.chain, leg.link) for leg in legs(route_settings(), found, which, names)]
+
+    assert plan(MessageClass.CRITICAL) == [
+        (0, 0, "spok.web"),
+        (0, 0, "spok.phone"),
+        (0, 1, "spok.web"),
+        (0, 1, "spok.phone"),
+        (1, 0, "mail.relay"),
+    ]
+    assert plan(MessageClass.NORMAL) == [(0, 0, "mail.relay")]
+    assert plan(MessageClass.CRITICAL, "spok.web")[:2] == [(0, 0, "spok.phone"), (0, 0, "spok.web")]
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("nobody", "unknown-target"),
+        ("0", "unknown-target"),
+        ("fax:1", "unknown-target"),
+        ("spok:", "address.empty"),
+        ("spok:1\n", "address.control_char"),
+        ("spok:５５５", "address.not_ascii"),
+        ("spok:" + "1" * 300, "address.too_long"),
+    ],
+)
+def test_what_cannot_be_paged_says_why(target: str, code: str) -> None:
+    """Each mistake has its own stable code."""
+    found = expand(route_settings(), target, "#/to/0")
+    assert isinstance(found, NoSuchTarget)
+    assert (found.fault.code, found.fault.pointer) == (code, "#/to/0")

@@ -563,6 +563,8 @@ def _begin(book: MemoryBook, lane: LinkName, fence: int, limit: int, ordinary: i
         else:
             units.move(book, row, Happening.BEGIN, now)
             row.begun_at, row.fence = now, fence
+            if row.incident is not None:
+                row.copies_before = max(row.copies_before, units.device_copies(book, row))
             row.correlation = row.correlation or correlation(message.public_id, row.key)
             ordinary -= not row.message_class.pressing
             begun.append(begun_of(row, message))
@@ -602,7 +604,7 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
         row.reason = "stopped"
         units.move(book, row, Happening.CANCELLED, done.ended)
         book.event(done.message, done.ended, "cancelled", row.key, {"why": row.reason})
-    if verdict.happening is Happening.IN_DOUBT:
+    if verdict.happening is Happening.IN_DOUBT and row.incident is not None:
         units.doubted(book, row)
     for ref in done.refs:
         new = _Reference(

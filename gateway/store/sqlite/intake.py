@@ -128,14 +128,18 @@ def accept(tx: Tx, news: list[NewMessage]) -> list[Stored | BaseException]:
 def answer_of(tx: Reader, client: str, key: str) -> tuple[Instant, bytes, Stored] | None:
     """What is kept under an idempotency key: when, the request's hash, the answer."""
     row = tx.db.execute(
-        "SELECT i.at, i.hash, m.key, m.public_id, m.ref, i.answer FROM idempotency i"
+        "SELECT i.at, i.hash, m.key, m.public_id, m.ref, i.answer, EXISTS (SELECT 1 FROM event"
+        " WHERE subject = m.key AND n = 2 AND kind = 'joined') FROM idempotency i"
         " JOIN message m ON m.key = i.message WHERE i.client = ? AND i.key = ?",
         (client, key),
     ).fetchone()
     if row is None:
         return None
-    at, hash_, message, public_id, ref, answer = row
-    return at, hash_, Stored(message=message, public_id=public_id, ref=ref, replay=True, answer=answer)
+    at, hash_, message, public_id, ref, answer, joined = row
+    stored = Stored(
+        message=message, public_id=public_id, ref=ref, replay=True, joined=bool(joined), answer=answer
+    )
+    return at, hash_, stored
 
 
 def _answers(tx: Tx, news: list[NewMessage]) -> dict[tuple[str, str], tuple[Instant, bytes, Stored]]:

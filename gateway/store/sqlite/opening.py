@@ -299,7 +299,7 @@ class _Tail:
         with file:
             head = file.read(32)
             size = os.fstat(file.fileno()).st_size
-            if size < 32:
+            if size <= 32:  # a header is synced before anything is written behind it: there was no commit
                 return
             if not _whole_header(head):
                 self._broken_header = True

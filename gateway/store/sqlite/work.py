@@ -75,10 +75,17 @@ class _Due(msgspec.Struct, array_like=True, frozen=True):
     checksum: int
 
 
+_COPIES = (  # units.device_copies, for the rows that have other legs
+    "(SELECT coalesce(sum(o.doubts + (o.state IN ("
+    + ", ".join(str(int(state)) for state in units.ONE_MORE)
+    + "))), 0) FROM delivery o WHERE o.message = d.message AND o.key != d.key AND o.address = d.address"
+    " AND o.device IS d.device)"
+)
 _DUE = (
     "json_array(d.key, d.message, d.incident, m.public_id, m.ref, m.client, m.content, d.class, d.person,"
     " d.device, d.address, d.correlation, d.tries, d.connects, d.doubts, d.dup_risk, d.opened_at, d.begun_at,"
-    " d.deadline, d.last, d.copies_before, d.due, d.checksum)"
+    f" d.deadline, d.last, iif(d.incident IS NULL, d.copies_before, max(d.copies_before, {_COPIES})), d.due,"
+    " d.checksum)"
 )
 _JOINED = "FROM delivery d JOIN message m ON m.key = d.message WHERE d.key"
 
@@ -104,9 +111,10 @@ _NEXT = "SELECT min(due), min(due) FILTER (WHERE class = 0) FROM (" + " UNION AL
     for number in MessageClass
 ) + ")"  # fmt: skip
 
-_BEGIN = "WITH j (k, name) AS (VALUES "
+_BEGIN = "WITH j (k, name, copies) AS (VALUES "
 _BEGIN_TAIL = (
-    ") UPDATE delivery SET state = 1, begun_at = ?, changed_at = ?, fence = ?, correlation = j.name FROM j"
+    ") UPDATE delivery SET state = 1, begun_at = ?, changed_at = ?, fence = ?, correlation = j.name,"
+    " copies_before = j.copies FROM j"
     " WHERE key = j.k AND state = 0"
 )
 
@@ -144,10 +152,10 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
                 for row in good:
                     name = row.correlation or correlation(row.public_id, row.key)
                     begun.append(_begun(row, ask, name))
-                    marks += (row.key, name)
+                    marks += (row.key, name, row.copies_before)
                 pressing += sum(row.message_class.pressing for row in good)
                 ordinary = len(begun) - pressing
-                write(tx.db, _BEGIN, 2, marks, _BEGIN_TAIL, ask.now, ask.now, ask.fence)
+                write(tx.db, _BEGIN, 3, marks, _BEGIN_TAIL, ask.now, ask.now, ask.fence)
             if len(good) == len(rows) and not broken:
                 break
         due, critical = tx.db.execute(_NEXT, (lane.number,)).fetchone()
