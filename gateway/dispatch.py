@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from gateway.bell import Bell
@@ -10,7 +10,7 @@ from gateway.env import Env
 from gateway.lane import Lane
 from gateway.model import LinkName, seconds_between
 from gateway.store.base import Work
-from gateway.waiting import LOOK_EVERY, Rounds
+from gateway.waiting import LOOK_EVERY, Rounds, first_of
 
 log = Logger()
 
@@ -48,11 +48,7 @@ class Dispatch:
         """A link left the settings or changed: its lane finishes what is begun, within *limit* seconds;
         what does not end in time is in doubt for whoever holds the lane next."""
         lane = self._lanes.pop(name)
-        stopping = Deferred.fromCoroutine(lane.stop())
-        stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
-        try:
-            await stopping
-        except TimeoutError:
+        if await first_of(Deferred.fromCoroutine(lane.stop()), self._env.sleep(limit)):
             log.warn("lane of {link} is taken away while it works", link=name)
 
     async def stop(self) -> None:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import globalLogBeginner
 
 from tests.stories.world import SETTINGS, Story
 
 Tell = Callable[..., Story]
+
+# Before logging has begun Twisted prints what is critical: of nodes that died, which is what they are for.
+globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
 
 
 @pytest.fixture

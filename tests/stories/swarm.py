@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -23,13 +24,12 @@ import msgspec
 from twisted.logger import globalLogBeginner
 
 from gateway.errors import Conflict, SubmissionError
-from gateway.lifecycle import FINAL, State
+from gateway.lifecycle import DOUBTS_PER_CHAIN, DOUBTS_PER_LINK, FINAL, State
 from gateway.model import MessageClass
 from gateway.outcome import Level
 from gateway.settings.types import Rate
 from gateway.sim.snpp import Refusal
 from gateway.store.base import MessageRow
-from gateway.store.memory import MemoryStore
 from tests.stories.world import (
     ADMINISTRATOR,
     BULK,
@@ -105,11 +105,11 @@ class Result(msgspec.Struct):
 class Swarm:
     """One seed."""
 
-    def __init__(self, seed: int, hours: float = 1.0, pages: int = 80) -> None:
+    def __init__(self, seed: int, hours: float = 1.0, *, pages: int = 80, folder: Path | None = None) -> None:
         self.seed = seed
         self.chance = Random(f"swarm/{seed}")
         self.hours = hours
-        self.story = Story(settings(seed), seed=seed)
+        self.story = Story(settings(seed), seed=seed, folder=folder)
         self.sent: list[Sent] = []
         self.unheard: list[Sent] = []  # submitted, but the node died before its answer
         self.crashes: list[float] = []
@@ -118,12 +118,13 @@ class Swarm:
         self.violations: list[str] = []
         self.script: list[tuple[float, int, str, Callable[[], None]]] = []
         self.faults: set[str] = set()
-        self.over = False
+        self.decided: set[str] = set()  # pages about which a person decided
         self._pages = pages
 
     def run(self) -> Result:
         """Tell the whole story and look at the promises."""
         story = self.story
+        endings: dict[str, int] = {}
         try:
             for at in LINKS:
                 story.terminal(at)
@@ -135,6 +136,9 @@ class Swarm:
             self._mend()
             self._settle()
             self.violations += Oracles(self).broken()
+            for row in self.rows():
+                endings[row.ending or "open"] = endings.get(row.ending or "open", 0) + 1
+            story.stop()
         except Exception as error:
             self.violations.append(f"{type(error).__name__}: {error}")
         finally:
@@ -142,9 +146,6 @@ class Swarm:
                 story.end()
             except AssertionError as error:
                 self.violations.append(f"unexpected in the log: {error}")
-        endings: dict[str, int] = {}
-        for row in self.rows():
-            endings[row.ending or "open"] = endings.get(row.ending or "open", 0) + 1
         return Result(
             seed=self.seed,
             days=story.now / 86_400,
@@ -160,10 +161,10 @@ class Swarm:
 
     def rows(self) -> list[MessageRow]:
         """Every message on record."""
-        store = self.story.store
-        assert isinstance(store, MemoryStore)
-        book = store._book
-        return [store._shown(row, book.events.get(row.key, ())) for row in book.messages.values()]
+        if not self.story.env.alive:
+            self._restart()
+        records = self.story.store.records
+        return list(self.story.run(records.messages(client=None, state="all", limit=10_000, before=None)))
 
     # -------------------------------------------------------------- the script
 
@@ -281,6 +282,16 @@ class Swarm:
         variant = self.chance.randint(0, 99)
         self._at(at, "reload", lambda: self._try(lambda: self.story.reload(settings(variant))))
 
+    def _burst(self, at: float) -> None:
+        """More at once than the metro carrier allows in a minute."""
+        for number in range(60):
+            n = 1000 + len(self.script)
+            to = (f"metro:888{number:04}",)
+            page = Sent(n=n, to=to, message_class=NORMAL, until=Level.HANDED_OVER, more={})
+            self._at(at, "burst", lambda page=page: self._send(page))
+        if self.chance.random() < 0.5:
+            self._die(at + self.chance.uniform(1, 8))
+
     # -------------------------------------------------------------- what happens
 
     def _go_on(self, at: float) -> None:
@@ -329,7 +340,9 @@ class Swarm:
             more["incident"] = chance.choice(("pump", "fridge"))
         to = ("ward",) if chance.random() < 0.15 else (chance.choice(PEOPLE),)
         until = Level.ACKNOWLEDGED if asks else Level.HANDED_OVER
-        page = Sent(n=n, to=to, message_class=message_class, until=until, more=more)
+        self._send(Sent(n=n, to=to, message_class=message_class, until=until, more=more))
+
+    def _send(self, page: Sent) -> None:
         self.sent.append(page)
         self._submit(page)
 
@@ -378,6 +391,7 @@ class Swarm:
             elif what == "cancel":
                 self.story.cancel(accepted)
             else:
+                self.decided.add(row.public_id)
                 self.story.decide(accepted, again=what == "again")
                 return
             page.stopped = self.story.now
@@ -388,7 +402,6 @@ class Swarm:
         """The faults are over."""
         self._go_on(self.story.now + 1)
         self.story.env._failpoints.clear()
-        self.over = True
         for at, link in LINKS.items():
             self.story.weather(at)
             self.story.terminal(at)
@@ -403,16 +416,16 @@ class Swarm:
                 return
             for row in rows:
                 if any(one.state is State.HELD for one in row.deliveries):
+                    self.decided.add(row.public_id)
                     self.story.decide(_Named(row.public_id), again=self.chance.random() < 0.5)  # type: ignore[arg-type]
             self._go_on(self.story.now + 60)
 
     def _watch_levels(self) -> None:
-        store = self.story.store
-        assert isinstance(store, MemoryStore)
-        for key, row in store._book.rows.items():
-            if row.level < self.levels.get(key, Level.STORED):
-                self.violations.append(f"I9: delivery {key} fell to {row.level.name}")
-            self.levels[key] = row.level
+        for row in self.rows():
+            for one in row.deliveries:
+                if one.level < self.levels.get(one.delivery, Level.STORED):
+                    self.violations.append(f"I9: delivery {one.delivery} fell to {one.level.name}")
+                self.levels[one.delivery] = one.level
 
 
 class _Named(msgspec.Struct):
@@ -440,6 +453,7 @@ FAULTS = {
     "step_wall": 4,
     "suspend": 3,
     "reload": 4,
+    "burst": 2,
 }
 """Faults, and how often one comes at most in a run that has it."""
 
@@ -457,8 +471,10 @@ class Oracles:
         """A sentence for every promise that was not kept."""
         return [
             *self.every_accepted_message_ended(),
+            *self.expired_is_punctual(),
             *self.confirmed_is_true(),
             *self.copies_are_explained(),
+            *self.doubts_are_bounded(),
             *self.nothing_began_too_late(),
             *self.limits_were_kept(),
             *self.nobody_got_anothers_text(),
@@ -478,6 +494,14 @@ class Oracles:
             if _unsettled(row):
                 legs = [(one.link, one.state.name, one.reason) for one in row.deliveries]
                 yield f"I11: {_text(row)} did not come to its end: {row.ending} {legs}"
+
+    def expired_is_punctual(self) -> Iterator[str]:
+        """I1: what expires does so at its deadline, or at the start after a crash."""
+        for row in self._rows:
+            for one in row.deliveries:
+                late = (one.changed_at - one.deadline) / 1e6
+                if one.state is State.EXPIRED and not 0 <= late <= 30:
+                    yield f"I1: a delivery of {_text(row)} expired {late:.1f} s after its deadline"
 
     def confirmed_is_true(self) -> Iterator[str]:
         """I1: what is called handed over did reach each of its people, or nobody could know better."""
@@ -511,6 +535,21 @@ class Oracles:
                 for earlier, later in pairwise(copies):
                     if later.asked > earlier.at + SLACK and "(copy" not in later.text:
                         yield f"I2: a second copy of {_text(row)} is not marked: {later}"
+
+    def doubts_are_bounded(self) -> Iterator[str]:
+        """Section 6: two doubts a link and four a chain, beyond which only a person sends again; of legs
+        that were never tried each has its chance."""
+        for row in self._rows:
+            if row.public_id in self._swarm.decided:
+                continue
+            for one in row.deliveries:
+                if one.doubts > DOUBTS_PER_LINK:
+                    yield f"doubt: {one.doubts} on one link for {_text(row)}"
+            for address in {one.person or one.address for one in row.deliveries}:
+                legs = [one for one in row.deliveries if (one.person or one.address) == address]
+                doubts = sum(one.doubts for one in legs)
+                if doubts > max(DOUBTS_PER_CHAIN, len(legs)):
+                    yield f"doubt: {doubts} for {_text(row)} over {len(legs)} legs"
 
     def nothing_began_too_late(self) -> Iterator[str]:
         """I3: nothing begins after the deadline, or after somebody was told that it is stopped."""

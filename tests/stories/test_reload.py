@@ -84,6 +84,25 @@ def test_a_page_that_is_begun_on_a_removed_link_finishes(tell: Tell) -> None:
     assert story.look(sent).ending == "confirmed"
 
 
+def test_a_page_that_does_not_end_does_not_hold_up_a_reload(tell: Tell) -> None:
+    """After 30 s (`drain_timeout`) the changed link is opened anew; what was under way is in doubt."""
+    story = tell(SETTINGS, terminals={ONE: {"delay": 100.0}, TWO: {}})
+    story.order("spok.two", "suspended")
+    sent = story.page("alice", message_class=URGENT)
+    story.wait_for(lambda: story.terminals[ONE].asked)
+    story.forward(1)
+    story.terminal(ONE)
+    began = story.now
+    story.reload(SETTINGS.replace(f'at: "{ONE}"', f'at: "{ONE}", idle: 9s'))
+    assert story.now - began <= 31
+    story.page("alice", text="next", message_class=URGENT)
+    story.forward(20)  # its other link has 15 s to take it first
+    assert [copy.text for copy in story.copies(PAGER)] == ["next", "Cath lab 2 (copy 2)"]
+    story.forward(120)
+    assert story.look(sent).ending == "confirmed"
+    assert len(story.copies(PAGER)) == 3
+
+
 def test_what_waits_for_a_link_that_is_gone_after_a_restart_goes_elsewhere(tell: Tell) -> None:
     """Stopped, edited, started: nothing waits for a link that no longer exists."""
     story = tell(SETTINGS, terminals={TWO: {}})

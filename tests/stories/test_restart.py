@@ -6,6 +6,7 @@ import pytest
 
 from gateway.lifecycle import State
 from gateway.model import MessageClass
+from gateway.store.memory import MemoryStore
 from tests.stories.conftest import Tell
 from tests.stories.wide import WIDE, Desk
 from tests.stories.world import ALICE, BULK, CRITICAL, DIRECT, NORMAL, ONE, PAGER, TWO, URGENT, Died
@@ -136,3 +137,28 @@ def test_it_dies_again_and_again(tell: Tell) -> None:
     assert texts == {f"page {number}" for number in range(40)}
     assert all(story.look(one).ending == "confirmed" for one in sent)
     assert len(story.copies()) <= 80
+
+
+def test_a_node_that_was_frozen_writes_nothing_after_another_took_over(tell: Tell) -> None:
+    """Two nodes, one record: the fence stops the one that slept (F27). One extra copy, marked; what the
+    old one still learns is not written over what the new one knows."""
+    story = tell(DIRECT, terminals={ONE: {"delay": 20.0}})
+    sent = story.page(ALICE, message_class=URGENT)
+    story.wait_for(lambda: story.terminals[ONE].asked)
+    story.forward(1)
+    old = story.house
+    assert isinstance(story.store, MemoryStore)
+    story.take_over()
+    story.forward(10)
+    story.terminal(ONE)
+    story.forward(60)
+    assert sorted(copy.text for copy in story.copies(PAGER)) == ["Cath lab 2", "Cath lab 2 (copy 2)"]
+    told = [(event.data["outcome"], event.data["code"]) for event in story.events(sent, "attempt")]
+    assert told == [("in_doubt", "interrupted"), ("taken", "250")]
+    assert story.look(sent).ending == "confirmed"
+    story.house, new = old, story.house
+    late = story.page(ALICE, text="through the old door")
+    story.house = new
+    story.forward(10)
+    assert [copy.text for copy in story.copies(PAGER)][2:] == ["through the old door"]
+    assert story.look(late).ending == "confirmed"

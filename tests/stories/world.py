@@ -32,7 +32,7 @@ from gateway.settings.types import Durability, Settings
 from gateway.sim.snpp import SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
 from gateway.store.base import DeliveryRow, EventRow, MessageRow, Store
-from gateway.store.memory import MemoryStore
+from gateway.store.memory import MemoryBook, MemoryStore
 from gateway.store.sqlite import SqliteStore, open_store
 from protocols.snpp import messages as m
 from protocols.snpp import session as s
@@ -184,6 +184,7 @@ class Story:
         self.house: House
         self.store: Store
         self._kept: MemoryStore | None = None
+        self._book: MemoryBook | None = None
         self._reached: list[Reached] = []
         globalLogPublisher.addObserver(self._logged)
 
@@ -238,7 +239,9 @@ class Story:
         else:
             before = self._kept
             self.store = self._kept = (
-                MemoryStore(self.env, latency=DISK_TIME) if before is None else before.crash(self.env)
+                MemoryStore(self.env, latency=DISK_TIME, book=self._book)
+                if before is None
+                else before.crash(self.env)
             )
         self.house = House(
             settings,
@@ -259,6 +262,15 @@ class Story:
             assert self.folder is not None
             _kill(self.store, self.folder)
         return self.start()
+
+    def take_over(self) -> Story:
+        """Another node begins on the same record, while this one still believes that it runs."""
+        assert isinstance(self.store, MemoryStore)
+        self._kept = None
+        self._book = self.store._book
+        self.env = self.world.env("10.9.0.2")
+        self.run(self._start())
+        return self
 
     def stop(self) -> None:
         """Stop in order."""
