@@ -66,7 +66,9 @@ def test_what_people_type_stays_what_they_typed(name: str) -> None:
 
 def test_init_with_a_login_reads_its_password_from_a_file_of_its_own() -> None:
     """The word itself never stands in the settings."""
-    result = call("init", stdin="St Anne\nEurope/Paris\nsnpp.example.net:1444\nus\npass word\npass-word\n\n\n")
+    result = call(
+        "init", stdin="St Anne\nEurope/Paris\nsnpp.example.net:1444\nus\npass word\npass-word\n\n\n"
+    )
     assert result.exit_code == 0, result.output
     link = app.load(Path("gateway.yaml")).carriers["pager"].links["snpp"]
     assert link.own.login == "us" and link.own.password.value == "pass-word"
