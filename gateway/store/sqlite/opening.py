@@ -24,6 +24,7 @@ from gateway.store.sqlite.tx import Tx, highest
 
 APPLICATION = 0x47574159  # "GWAY", in the file's header: not somebody else's database
 CACHE = 64 << 10  # KiB of pages a connection keeps
+PATIENCE = 5000  # ms for another program that holds a lock for a moment: a backup, somebody with a shell
 CHECKED_FIRST = 64 << 20  # bytes of database that are checked before it is used: about half a second
 DISK = 74  # exit codes of sysexits.h
 IN_USE = 75
@@ -137,11 +138,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, cached_statements=512
     )
-    for pragma in ("busy_timeout=0", f"cache_size=-{CACHE}", "trusted_schema=OFF"):
+    for pragma in (f"busy_timeout={PATIENCE}", f"cache_size=-{CACHE}", "trusted_schema=OFF"):
         db.execute(f"PRAGMA {pragma}")
     if read_only:
         db.execute("PRAGMA query_only=ON")
-        db.execute("PRAGMA busy_timeout=5000")
         return db
     for pragma in (
         "journal_mode=WAL",
