@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -31,10 +31,15 @@ def needs(program: str) -> str:
     """The program's path; without it the test is skipped, or fails where everything must be there."""
     found = shutil.which(program)
     if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
+        missing(f"{program} is not installed")
     return found
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip and say why; in CI everything must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -154,7 +159,7 @@ def test_f07_an_error_while_writing_fails_the_whole_batch(case: SqliteCase) -> N
 @contextmanager
 def small_disk(tmp_path: Path, megabytes: int) -> Iterator[Path]:
     if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
+        missing("only root may mount a small file system")
     mount = tmp_path / "small"
     mount.mkdir()
     made = subprocess.run(
@@ -163,7 +168,7 @@ def small_disk(tmp_path: Path, megabytes: int) -> Iterator[Path]:
         text=True,
     )
     if made.returncode:
-        pytest.skip(f"mounting is not allowed here: {made.stderr.strip()}")
+        missing(f"mounting is not allowed here: {made.stderr.strip()}")
     try:
         yield mount
     finally:
