@@ -104,6 +104,7 @@ def accept(tx: Tx, news: list[NewMessage]) -> list[Stored | BaseException]:
         if new.idempotency_key is not None:
             answers[new.client, new.idempotency_key] = new.request_hash, new, stored
             known[new.client, new.idempotency_key] = new.at, new.request_hash, stored
+    tx.stored(messages[::12])
     write(tx.db, _MESSAGE, 12, messages)
     write(tx.db, _DELIVERY, 16, deliveries)
     if incidents:

@@ -242,7 +242,7 @@ def _durability(db: sqlite3.Connection, durability: Durability) -> Literal["disk
     raise StoreRefused(
         f"the database does not sync (journal_mode {journal}, synchronous {synchronous}): what was promised"
         " could be lost. Use another file system, or set durability.allow_unsafe.",
-        VERSIONS,
+        DISK,
     )
 
 

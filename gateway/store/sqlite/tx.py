@@ -1,8 +1,7 @@
 """The open transaction: rows in and out of SQL, for the writer's thread only.
 
 Batches are written by statements of 64, 32, … 1 rows of bound VALUES: one step, so that the interpreter's
-lock changes hands once and not for each row, and half the work of ``json_each`` (measured with SQLite 3.40:
-10 against 22 microseconds for a message and its delivery).
+lock changes hands once and not for each row, and half the work of ``json_each`` (docs/decisions, 10).
 """
 
 # ruff: noqa: S608  # statements are made of our own words; what others sent is bound
@@ -13,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -38,6 +38,8 @@ _CHANGING = (
     *("begun_at", "correlation", "policy", "reason", "code", "why", "setback", "changed_at", "copies_before"),
 )
 
+KNOWN = 20_000  # subjects whose last event's number is kept in memory: some 2 MB
+
 _plain = msgspec.json.Encoder()
 
 
@@ -57,17 +59,27 @@ def _statement(head: str, width: int, count: int, tail: str) -> str:
     return head + ",".join([row] * count) + tail
 
 
-def write(db: sqlite3.Connection, head: str, width: int, flat: list[Any], tail: str = "", *last: Any) -> None:
-    """Execute *head* rows *tail* for all of *flat*, *width* values a row; *last* are those of the tail.
+def query(
+    db: sqlite3.Connection, head: str, width: int, flat: list[Any], tail: str = "", *last: Any
+) -> list[tuple[Any, ...]]:
+    """The first row that each *head* rows *tail* gives, for all of *flat*, *width* values a row; *last* are
+    those of the tail.
 
     Plain ints only: an enum or a bool costs sqlite3 a search for an adapter, half a microsecond each.
     """
     at = 0
+    found = []
     for count in sizes(len(flat) // width):
         part = flat[at : at + count * width]
         part += last
-        db.execute(_statement(head, width, count, tail), part)
+        found.append(db.execute(_statement(head, width, count, tail), part).fetchone())
         at += count * width
+    return found
+
+
+def write(db: sqlite3.Connection, head: str, width: int, flat: list[Any], tail: str = "", *last: Any) -> None:
+    """Like ``query``, of what gives no rows."""
+    query(db, head, width, flat, tail, *last)
 
 
 def highest(db: sqlite3.Connection) -> int:
@@ -189,11 +201,13 @@ class Tx(Reader):
         self.next_key = highest(db) + 1
         self.open = self.pending = 0
         self._events: list[tuple[int, Instant, str, int | None, str]] = []
+        self._numbers: dict[int, int] = {}
         self.reload()
 
     def reload(self) -> None:
         """Know again what is on record, after something was undone."""
         self._events.clear()
+        self._numbers.clear()
         self.load_lanes()
         self.open = self.db.execute("SELECT count(*) FROM delivery WHERE state <= 3").fetchone()[0]
         self.pending = self.db.execute("SELECT count(*) FROM receipt WHERE pending").fetchone()[0]
@@ -229,6 +243,7 @@ class Tx(Reader):
         except BaseException:
             self.open, self.pending = before[0], before[1]
             del self._events[before[2] :]
+            self._numbers.clear()
             if self.db.in_transaction:  # else SQLite has undone all of it already
                 self.db.execute("ROLLBACK TO part")
                 self.db.execute("RELEASE part")
@@ -311,21 +326,34 @@ class Tx(Reader):
     ) -> None:
         self._events.append((subject, at, kind, delivery, _plain.encode(data or {}).decode()))
 
+    def stored(self, messages: Sequence[int]) -> None:
+        """The messages are new: event 1 of each is implied by its row."""
+        self._numbers.update(dict.fromkeys(messages, 1))
+        self._forget()
+
+    def _forget(self) -> None:
+        if len(self._numbers) > KNOWN:
+            for subject in list(islice(self._numbers, len(self._numbers) - KNOWN // 2)):
+                del self._numbers[subject]
+
     def flush(self) -> None:
         """Write the events that were noted. The n of each is counted under its subject from 2 (from 1 for
-        nobody's): 1 is implied by the message's row."""
+        nobody's): 1 is implied by the message's row. The last of recent subjects are known by heart: nobody
+        else writes."""
         if not self._events:
             return
-        subjects = _plain.encode(sorted({event[0] for event in self._events})).decode()
-        last: dict[int, int] = dict(
-            msgspec.json.decode(self.db.execute(_LAST_EVENTS, (subjects,)).fetchone()[0])
-        )
+        last = self._numbers
+        unknown = {event[0] for event in self._events}.difference(last)
+        if unknown:
+            subjects = _plain.encode(sorted(unknown)).decode()
+            last.update(msgspec.json.decode(self.db.execute(_LAST_EVENTS, (subjects,)).fetchone()[0]))
         flat: list[Any] = []
         for subject, at, kind, delivery, data in self._events:
             last[subject] = n = last[subject] + 1
             flat += (subject, n, at, kind, delivery, data)
         self._events.clear()
         write(self.db, _EVENTS, 6, flat)
+        self._forget()
 
     def save_receipt(self, row: Receipt) -> None:
         known = self.receipt(row.evidence)

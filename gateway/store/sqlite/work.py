@@ -26,9 +26,10 @@ from gateway.store import units
 from gateway.store.base import Begun, Concluded, Enquiry, Lapsed, Missed, Taking
 from gateway.store.rows import MANY, MISSED, NOBODY, correlation, decoded
 from gateway.store.sqlite.reader import ReadThread
-from gateway.store.sqlite.tx import Reader, Tx, write
+from gateway.store.sqlite.tx import Reader, Tx, query, write
 from gateway.store.sqlite.writer import Kind, Writer, stops_all
 
+NOWHERE = 0  # the number of no lane
 LAPSE_CHUNK = 2_000  # deliveries that one unit expires or settles at most: about 20 ms
 
 _plain = msgspec.json.Encoder()
@@ -100,10 +101,15 @@ def _of_class(number: int, limit: str) -> str:
 
 _PRESSING = " UNION ALL ".join(_of_class(number, ":limit") for number in (0, 1))
 _ORDINARY = " UNION ALL ".join(_of_class(number, ":ordinary") for number in (2, 3))
-_TAKE = (
-    f"SELECT json_group_array(key) FROM (SELECT key FROM ({_PRESSING} UNION ALL"
-    f" SELECT * FROM ({_ORDINARY} ORDER BY class, due, key LIMIT :ordinary))"
-    " ORDER BY class, due, key LIMIT :limit)"
+_FIRST = (
+    f"(SELECT key FROM ({_PRESSING} UNION ALL SELECT * FROM ({_ORDINARY} ORDER BY class, due, key"
+    " LIMIT :ordinary)) ORDER BY class, due, key LIMIT :limit)"
+)
+_TAKE = f"SELECT json_group_array(key) FROM {_FIRST}"
+# without a message's row its public id is null, which is no row of a _Due
+_TAKE_ROWS = (
+    f"SELECT CAST(json_group_array({_DUE}) AS BLOB) FROM {_FIRST} f CROSS JOIN delivery d ON d.key = f.key"
+    " LEFT JOIN message m ON m.key = d.message"
 )
 _NEXT = "SELECT min(due), min(due) FILTER (WHERE class = 0) FROM (" + " UNION ALL ".join(
     "SELECT * FROM (SELECT class, due FROM delivery WHERE lane = ?1 AND state = 0 AND state <= 3"
@@ -134,16 +140,15 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             wanted = ask.limit - len(begun)
             if wanted <= 0:
                 break
-            keys = tx.db.execute(
-                _TAKE,
+            rows, broken = _due(
+                tx,
                 {
                     "lane": lane.number,
                     "now": ask.now,
                     "limit": wanted,
                     "ordinary": min(wanted, ask.ordinary - ordinary),
                 },
-            ).fetchone()[0]
-            rows, broken = _read(tx, keys)
+            )
             for key in broken:
                 _quarantine(tx, key, ask.now)
             good = [row for row in rows if _may_begin(tx, ask, row)]
@@ -177,6 +182,16 @@ def interrupted(tx: Reader, link: LinkName, fence: int) -> tuple[Begun, ...]:
         for row in rows
         if row.content is not None
     )
+
+
+def _due(tx: Reader, wanted: dict[str, int]) -> tuple[list[_Due], list[int]]:
+    """The rows to be taken, in order, and the keys of those that are damaged beyond reading."""
+    try:
+        found = tx.db.execute(_TAKE_ROWS, wanted).fetchone()[0]
+        return sorted(_rows_due.decode(found), key=_order), []
+    except (msgspec.MsgspecError, UnicodeError, sqlite3.Error) as error:
+        _if_disk(error)
+    return _read(tx, tx.db.execute(_TAKE, wanted).fetchone()[0])
 
 
 def _read(tx: Reader, keys: str) -> tuple[list[_Due], list[int]]:
@@ -290,6 +305,35 @@ _REF = (
 )
 
 
+_PLACES = "WITH j (k, lane) AS (VALUES "
+_THERE = " FROM j JOIN delivery d ON d.key = k WHERE d.state = 1 AND d.lane = j.lane"
+_SPECIAL = (
+    ") SELECT count(*), json_group_array(json_array(k, j.lane, incident, stop))"
+    f" FILTER (WHERE incident IS NOT NULL OR stop){_THERE}"
+)
+_BEGUN = f") SELECT json_group_array(json_array(k, j.lane)){_THERE}"
+_USUAL: tuple[IncidentKey | None, int] = (None, 0)
+
+
+def _special(
+    tx: Tx, places: list[tuple[DeliveryKey, int]]
+) -> dict[tuple[DeliveryKey, int], tuple[IncidentKey | None, int] | None]:
+    """What is special about deliveries that are to be concluded on lanes: None for those not begun there, or
+    the incident and whether they are to be stopped. Others are ``_USUAL``."""
+    special: dict[tuple[DeliveryKey, int], tuple[IncidentKey | None, int] | None] = {}
+    flat = [number for place in places for number in place]
+    count = 0
+    for part, rows in query(tx.db, _PLACES, 2, flat, _SPECIAL):
+        count += part
+        for key, lane, incident, stop in msgspec.json.decode(rows):
+            special[key, lane] = incident, stop
+    if count < len(places):
+        found = query(tx.db, _PLACES, 2, flat, _BEGUN)
+        begun = {(key, lane) for (rows,) in found for key, lane in msgspec.json.decode(rows)}
+        special.update((place, None) for place in places if place not in begun)
+    return special
+
+
 def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
     results: list[bool | BaseException] = []
     changes: list[Any] = []
@@ -297,27 +341,24 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
     stirred: list[tuple[IncidentKey, Instant]] = []
     late: list[Concluded] = []
     doubted: list[DeliveryKey] = []
-    keys = _plain.encode([done.delivery for done in dones]).decode()
-    rows = tx.db.execute(
-        "SELECT json_group_array(json_array(key, state, lane, incident, stop)) FROM delivery"
-        " WHERE key IN (SELECT value FROM json_each(?))",
-        (keys,),
-    ).fetchone()[0]
-    known = {row[0]: row for row in msgspec.json.decode(rows)}
+    places: list[tuple[DeliveryKey, int]] = []
     for done in dones:
         lane = tx.lanes.get(done.lane)
-        row = known.get(done.delivery)
-        if row is None or lane is None or not lane.held or lane.fence != done.fence:
+        theirs = lane is not None and lane.held and lane.fence == done.fence
+        places.append((done.delivery, lane.number if lane is not None and theirs else NOWHERE))
+    special = _special(tx, places)
+    for done, place in zip(dones, places, strict=True):
+        found = special.get(place, _USUAL)
+        if found is None:
             results.append(False)
             continue
-        if row[1] != State.BEGUN or row[2] != lane.number:
-            results.append(False)
-            continue
+        incident, stop = found
+        special[place] = None  # a second result of the same attempt counts no more
         verdict = done.verdict
         state = after(State.BEGUN, verdict.happening)
         reason, due = verdict.reason, verdict.due
         tx.event(done.message, done.ended, "attempt", done.delivery, units.attempt_data(done))
-        if row[4] and state in units.STOPPABLE:
+        if stop and state in units.STOPPABLE:
             reason, sent = "stopped", state is State.DOUBT
             state = after(state, Happening.CANCELLED)
             tx.event(done.message, done.ended, "cancelled", done.delivery, {"why": reason})
@@ -326,18 +367,17 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         if state in FINAL:
             due = None
             tx.open -= 1
-        row[1] = state
         level = verdict.level or (Level.HANDED_OVER if state is State.TAKEN else Level.STORED)
         changes += (done.delivery, int(state), due, verdict.then if state is State.DOUBT else None,
                     verdict.tries, verdict.connects, verdict.doubts, int(level), reason, done.code,
                     done.why, done.ended, int(sent))  # fmt: skip
         for ref in done.refs:
-            refs += (ref.scope, ref.ref, done.delivery, ref.part, lane.number,
+            refs += (ref.scope, ref.ref, done.delivery, ref.part, place[1],
                      int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
-        if verdict.happening is Happening.IN_DOUBT and row[3] is not None:
-            doubted.append(done.delivery)
-        if row[3] is not None:
-            stirred.append((row[3], done.ended))
+        if incident is not None:
+            stirred.append((incident, done.ended))
+            if verdict.happening is Happening.IN_DOUBT:
+                doubted.append(done.delivery)
         if tx.pending:
             late.append(done)
         results.append(True)
@@ -345,9 +385,9 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
     write(tx.db, _REF, 8, refs)
     tx.flush()
     for key in doubted:
-        found = tx.delivery(key)
-        assert found is not None
-        units.doubted(tx, found)
+        row = tx.delivery(key)
+        assert row is not None
+        units.doubted(tx, row)
     for incident, at in stirred:
         units.stir(tx, incident, at)
     for done in late:
