@@ -480,6 +480,8 @@ def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instan
     level = proven(parts) if parts else heard
     if row.state in FINAL and level > row.level:
         row.level = level
+        if level >= Level.ON_DEVICE:  # it arrived after all, every part of it
+            row.setback = None
         book.event(row.message, now, "level", row.key, {"level": level.token, "state": evidence.state})
     if evidence.setback is not None:
         row.setback = evidence.setback

@@ -666,6 +666,45 @@ def test_a_setback_leaves_taken_and_makes_the_incident_due(case: Case) -> None:
     assert facts.legs[0].setback
 
 
+def test_a_setback_is_taken_back_by_proof_that_it_arrived(case: Case) -> None:
+    """Carriers contradict themselves: undeliverable, then delivered. Both words stay in the timeline; what
+    counts is that it is there."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1"))
+    case.report(state="undeliverable", setback="switched off")
+    case.report(state="queued", level=Level.IN_PROGRESS)
+    assert case.delivery(stored).setback == "switched off"
+    case.report(state="on", level=Level.ON_DEVICE)
+    row = case.delivery(stored)
+    assert (row.level, row.setback) == (Level.ON_DEVICE, None)
+    assert [kind for kind in case.kinds(stored) if kind == "setback"] == ["setback"]
+
+
+def test_a_setback_after_proof_counts_too(case: Case) -> None:
+    """Delivered, then undeliverable: the level stays, and the next move knows of the setback."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1"))
+    case.report(state="on", level=Level.ON_DEVICE)
+    case.report(state="undeliverable", setback="unknown pager")
+    row = case.delivery(stored)
+    assert (row.level, row.setback) == (Level.ON_DEVICE, "unknown pager")
+    assert case.report(state="on", level=Level.ON_DEVICE) == "repeated"
+    assert case.delivery(stored).setback == "unknown pager"
+
+
+def test_one_part_that_did_not_arrive_is_a_setback_of_the_page(case: Case) -> None:
+    """Proof of the other part does not take it back."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1", "r2"))
+    case.report("r1", state="undeliverable", setback="switched off")
+    case.report("r2", state="on", level=Level.READ)
+    row = case.delivery(stored)
+    assert (row.level, row.setback) == (Level.HANDED_OVER, "switched off")
+
+
 @pytest.mark.parametrize("state", ["doubt", "held", "resent"])
 def test_late_proof_settles_a_doubt(case: Case, state: str) -> None:
     """Evidence that names our own correlation proves that it was taken, wherever the doubt has got to."""
