@@ -423,7 +423,6 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "drills",
             "logins",
             "watch",
-            "replies",
             "lease",
             "idempotency",
         ]
