@@ -146,10 +146,19 @@ def unencoded(value: str) -> str:
         words = decode_header(value)
     except (HeaderParseError, ValueError):
         return " ".join(clean(value).split())
-    said = "".join(
-        word if isinstance(word, str) else characters(word, charset or "") for word, charset in words
-    )
+    said = "".join(_word(word, charset) for word, charset in words)
     return " ".join(printable(said).split())[:MAX_FIELD]
+
+
+def _word(word: str | bytes, charset: str | None) -> str:
+    if isinstance(word, str):
+        return word
+    if charset is None:  # what stood between encoded words; the library has written it as octets so
+        try:
+            return word.decode("raw-unicode-escape")
+        except UnicodeDecodeError:
+            return decoded(word)
+    return characters(word, charset)
 
 
 def characters(data: bytes, charset: str) -> str:

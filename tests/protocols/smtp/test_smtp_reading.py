@@ -82,6 +82,13 @@ def test_b54_a_line_end_encoded_in_a_subject_is_a_blank(subject: bytes) -> None:
     assert reading.head.subject == ("Bed" if b"\r" in subject else "Bed Bcc: x@example.net")
 
 
+def test_b54_characters_beside_encoded_words_stay() -> None:
+    """Raw UTF-8 in a header, and words in other character sets."""
+    subject = "€ ü =?iso-8859-1?q?M=FCller?= \\u =?utf-8?b?4oKs?=".encode()
+    assert mail(b"x", b"Subject: " + subject + b"\n").head.subject == "€ ü Müller \\u €"
+    assert mail(b"x", b"Subject: =?utf-8?b?!!?= =?nonsense?q?a=E4?=\n").head.subject.endswith("aä")
+
+
 def test_b54_a_header_of_100_kb_is_refused() -> None:
     """554 5.6.0, and the limit is named; one of 60 kB is read."""
     assert mail(b"x", b"Subject: x\n" + b"X: " + b"y" * 100_000 + b"\n") == Unreadable(
