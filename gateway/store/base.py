@@ -73,6 +73,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """T1 in one value: message, deliveries, incident, first event, idempotency row.
 
     *refs* are candidates for a reference, tried in order; empty for a message that cannot be acknowledged.
+    Without *incident* nobody waits for more than *until* ``handed_over``.
     *answer* is the JSON answer without its ``ref``, kept under (*client*, *idempotency_key*) with
     *request_hash*. *expires* bounds every delivery and the incident (None: only the class deadline does).
     """
