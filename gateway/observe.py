@@ -155,6 +155,12 @@ QUARANTINED = Metric(
     (),
     "Deliveries set aside unsent: their checksum was wrong, or they broke an adapter three times.",
 )
+CERTIFICATE_ENDS = Metric(
+    "gateway_tls_certificate_expires_seconds",
+    Gauge,
+    ("door",),
+    "Seconds until the certificate of a door ends, negative once it has; none without TLS. Alarm below 14 d.",
+)
 BUILD_INFO = Metric(
     "gateway_build_info",
     Gauge,
@@ -178,6 +184,7 @@ METRICS = (
     HTTP_REQUESTS,
     LOG_DROPPED,
     QUARANTINED,
+    CERTIFICATE_ENDS,
     BUILD_INFO,
 )
 
@@ -202,6 +209,7 @@ class Metrics:
         self.http_requests = self._counter(HTTP_REQUESTS)
         self.log_dropped = self._counter(LOG_DROPPED)
         self.quarantined = self._counter(QUARANTINED)
+        self.certificate_ends = self._gauge(CERTIFICATE_ENDS)
         self._waiting = self._gauge(WAITING)
         self._oldest = self._gauge(OLDEST)
         self._lane_state = self._gauge(LANE_STATE)
@@ -351,6 +359,25 @@ EVENTS = (
     ),
     Event(
         "the answer to {request_id} broke off", "critical", (), "A mistake of ours in an answer half sent."
+    ),
+    Event(
+        "TLS failed with {count} connections, lastly: {why}",
+        "warn",
+        (),
+        "Clients that did not agree on TLS with us: at most one line a minute. Nothing of them was read.",
+    ),
+    Event("certificate of {door} ends in {days} days", "warn", (), "Renew it; said once a day."),
+    Event(
+        "certificate not renewed: {why}",
+        "error",
+        (),
+        "The file has changed and cannot be used; the one before is served on. Tried again every minute.",
+    ),
+    Event(
+        "certificate renewed: {names} until {until}",
+        "info",
+        (),
+        "New connections are served with the new certificate; those that are open go on.",
     ),
     Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(

@@ -21,9 +21,11 @@ from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
 from gateway.api.spool import Spool
 from gateway.app.plan import explain
+from gateway.app.tls import DoorTls
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
 from gateway.env import Env, Port, public_id
+from gateway.env.tls import ServerTls
 from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
@@ -32,7 +34,7 @@ from gateway.model import Instant, LinkName, MessageClass
 from gateway.observe import Metrics
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
-from gateway.settings.types import LinkSettings, Settings
+from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import Store
 from gateway.watch import Watch
 from gateway.web import Answer, Handler, HttpServer, Request
@@ -111,6 +113,7 @@ class House:
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
+        self._tls: DoorTls | None = None
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
@@ -148,6 +151,8 @@ class House:
         await self.pursue.stop()
         await self.housekeeping.stop()
         await self.watch.stop()
+        if self._tls is not None:
+            await self._tls.stop()
         stopping = Deferred.fromCoroutine(self.dispatch.stop())
         stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
         try:
@@ -177,10 +182,22 @@ class House:
         )
         router = make_router(api)
         limits = self._settings.limits
-        doors = [f"unix:{self._control}"] if self._control is not None else []
-        if self._settings.listen.http is not None:
-            doors.append(self._settings.listen.http.at)
-        for door in doors:
+        doors: list[tuple[str, ServerTls | None]] = []
+        if self._control is not None:
+            doors.append((f"unix:{self._control}", None))
+        http = self._settings.listen.http
+        if http is not None and http.tls is not None:
+            self._tls = DoorTls(
+                self.settings,
+                lambda: self._reread(self._settings.generation),
+                self.metrics,
+                self.bell,
+                self._env,
+            )
+            self._tls.start()
+        if http is not None:
+            doors.append((http.at, None if self._tls is None else self._tls.server))
+        for door, tls in doors:
             server = HttpServer(
                 clock=self._env.clock,
                 handler=self._counted(router),
@@ -194,7 +211,7 @@ class House:
                     whole_request=limits.request_time,
                 ),
             )
-            self._ports.append(await self._env.net.listen(door, server))
+            self._ports.append(await self._env.net.listen(door, server, tls))
             self._servers.append(server)
 
     def _counted(self, handler: Handler) -> Handler:
@@ -283,6 +300,8 @@ class House:
             raise
         finally:
             self._reloading = False
+            if self._tls is not None:
+                self._tls.look()
 
     def explain(self, target: str, message_class: MessageClass, at: Instant) -> tuple[PlannedLeg, ...]:
         """See app.plan."""
@@ -300,6 +319,8 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
+        if self._tls is not None:
+            reasons += self._tls.reasons
         if self.accept.draining:
             reasons.insert(0, "the gateway is stopping")
         return Health(
@@ -386,7 +407,7 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
     fixed = {
         "site.store": (old.site.store, new.site.store),
         "site.control": (old.site.control, new.site.control),
-        "listen": (old.listen, new.listen),
+        "listen": (_doors(old.listen), _doors(new.listen)),
         "durability": (old.durability, new.durability),
         "limits.body": (old.limits.body, new.limits.body),
         "limits.request_time": (old.limits.request_time, new.limits.request_time),
@@ -397,6 +418,11 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
         ),
     }
     return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
+
+
+def _doors(listen: Listen) -> tuple[str, bool] | None:
+    """What of the doors cannot change while they are open; a certificate can."""
+    return None if listen.http is None else (listen.http.at, listen.http.tls is not None)
 
 
 def _digest(settings: Settings) -> str:

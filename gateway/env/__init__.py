@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from gateway.model import Instant, PublicId
+
+if TYPE_CHECKING:
+    from gateway.env.tls import ServerTls
 
 T = TypeVar("T")
 Item = TypeVar("Item", contravariant=True)
@@ -79,8 +82,9 @@ class Net(Protocol):
         """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
         ...
 
-    def listen(self, at: str, factory: Any) -> Deferred[Port]:
-        """Listen at ``host:port`` or ``unix:/path`` (mode 0600). A taken port fails the Deferred."""
+    def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
+        """Listen at ``host:port`` or ``unix:/path`` (mode 0600), under TLS if *tls* is given (not in
+        simulation). A taken port fails the Deferred."""
         ...
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import select
 import signal
 import socket
@@ -27,7 +26,6 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError, TimeoutError
@@ -47,6 +45,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Tls, Worker
+from gateway.env.tls import PEM, SecuredFactory, ServerTls, words
 from gateway.model import SECOND, Instant
 
 T = TypeVar("T")
@@ -424,7 +423,9 @@ class RealNet:
     def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         return _Endpoint(self, self._reactor, address, open_timeout)
 
-    def listen(self, at: str, factory: Any) -> Deferred[Port]:
+    def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
+        if tls is not None:
+            factory = SecuredFactory(tls, factory, self._reactor)
         if at.startswith("unix:"):
             return execute(self._listen_unix, at.removeprefix("unix:"), factory)
         return execute(self._listen_tcp, at, factory)
@@ -444,7 +445,7 @@ class RealNet:
                 if len(self._contexts) > 64:
                     self._contexts.popitem(last=False)
         except (OSError, ValueError, SSL.Error, crypto.Error) as error:
-            raise _tls_refused(f"cannot verify {name}: {_words(error)}") from error
+            raise _tls_refused(f"cannot verify {name}: {words(error)}") from error
         return self._contexts[key]
 
     def _listen_tcp(self, at: str, factory: IProtocolFactory) -> Port:
@@ -499,11 +500,8 @@ def _clear_stale_socket(path: str) -> None:
     raise OSError(errno.EADDRINUSE, "another program answers there")
 
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-
-
 def _trust_of(ca_file: str) -> Any:
-    pems = _PEM.findall(Path(ca_file).read_bytes())
+    pems = PEM.findall(Path(ca_file).read_bytes())
     if not pems:
         raise ValueError(f"{ca_file} holds no PEM certificate")
     return trustRootFromCertificates([Certificate.loadPEM(pem) for pem in pems])  # type: ignore[no-untyped-call]
@@ -613,20 +611,11 @@ class _Gate(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._opened.called:
-            self._opened.errback(_tls_refused(f"{self._address}: {_words(reason.value)}"))
+            self._opened.errback(_tls_refused(f"{self._address}: {words(reason.value)}"))
 
 
 def _tls_refused(words: str) -> TlsRefused:
     return TlsRefused(string=words)  # type: ignore[no-untyped-call]
-
-
-def _words(error: BaseException | None) -> str:
-    """What went wrong, for people; OpenSSL and service-identity keep it in lists."""
-    if isinstance(error, VerificationError):
-        return "its certificate is for another name"
-    if isinstance(error, SSL.Error | crypto.Error) and error.args and isinstance(error.args[0], list):
-        return "; ".join(str(entry[-1]) for entry in error.args[0]) or "TLS failed"
-    return str(error) or type(error).__name__
 
 
 # The disk

@@ -525,7 +525,7 @@ class SimulatedNet:
     def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         return _Endpoint(self._env, address, open_timeout)
 
-    def listen(self, at: str, factory: Any) -> Deferred[Port]:
+    def listen(self, at: str, factory: Any, tls: object = None) -> Deferred[Port]:
         env = self._env
         host, _, port = at.rpartition(":")
         if at.startswith("unix:"):

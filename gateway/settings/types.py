@@ -95,10 +95,19 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
 
 
+class TlsListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    cert: Annotated[
+        str,
+        Meta(description="PEM file of the certificate, then its chain; read again when it changes."),
+    ]
+    key: Annotated[Secret, Meta(description="Its private key in PEM, without a passphrase.")]
+
+
 class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: Annotated[
         ListenAt, Meta(description="`address:port` of the API. Loopback until you say otherwise.")
     ] = "127.0.0.1:8080"
+    tls: Annotated[TlsListen | None, Meta(description="Speak https; none: http.")] = None
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -419,7 +428,6 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
         ]
     ),
     Listen: frozenset({"snpp", "tap", "wctp", "smpp", "smtp"}),
-    HttpListen: frozenset({"tls"}),
     ClientSettings: frozenset({"tell"}),
     Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
     DeviceRule: frozenset({"countries"}),
