@@ -379,6 +379,13 @@ EVENTS = (
         (),
         "New connections are served with the new certificate; those that are open go on.",
     ),
+    Event(
+        "watchdog not fed: {why}",
+        "error",
+        (),
+        "The gateway cannot do its work; if that lasts for WatchdogSec, systemd ends it and starts it again.",
+    ),
+    Event("watchdog fed again after {seconds} s", "warn", (), "It can again."),
     Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(
         "adapter broke on delivery {delivery}",

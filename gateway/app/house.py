@@ -37,6 +37,7 @@ from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import Store
 from gateway.watch import Watch
+from gateway.watchdog import Watchdog, status_line
 from gateway.web import Answer, Handler, HttpServer, Request
 from gateway.web import Limits as WebLimits
 
@@ -114,6 +115,13 @@ class House:
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
         self._tls: DoorTls | None = None
+        self._watchdog = Watchdog(
+            env.supervisor,
+            env.clock,
+            lambda: store.oldest_commit_age,
+            lambda: (*self.dispatch.overdue(), *(("pursue",) if self.pursue.overdue else ())),
+            self._in_a_line,
+        )
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
@@ -136,10 +144,14 @@ class House:
         if self.spool is not None:
             self.spool.start()
         self._ready = True
+        self._env.supervisor.say("READY=1", status_line(self._in_a_line()))
+        self._watchdog.start()
 
     async def stop(self) -> None:
         """Doors close to new work, begun work finishes, sessions say goodbye, the store closes."""
         self._ready = False
+        self._watchdog.stop()
+        self._env.supervisor.say("STOPPING=1", "STATUS=Stopping: what is begun finishes")
         self.accept.draining = True
         for port in self._ports:
             await _settled(port.stopListening())
@@ -277,6 +289,8 @@ class House:
         if self._reloading:
             return self._settings.generation  # the one under way reads the same files
         self._reloading = True
+        now = round(self._env.clock.seconds() * 1e6)  # the steady clock is CLOCK_MONOTONIC
+        self._env.supervisor.say("RELOADING=1", f"MONOTONIC_USEC={now}")
         try:
             fresh = self._reread(self._settings.generation + 1)
             fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
@@ -302,6 +316,7 @@ class House:
             self._reloading = False
             if self._tls is not None:
                 self._tls.look()
+            self._env.supervisor.say("READY=1", status_line(self._in_a_line()))
 
     def explain(self, target: str, message_class: MessageClass, at: Instant) -> tuple[PlannedLeg, ...]:
         """See app.plan."""
@@ -332,6 +347,12 @@ class House:
             started_at=self._started_at,
             backlog=self._store.intake.backlog,
         )
+
+    def _in_a_line(self) -> str:
+        """How it does, for whoever asks the supervisor."""
+        health = self.health()
+        takes = "Takes pages" if health.ready else "TAKES NO PAGES"
+        return "; ".join([f"{takes}, {health.backlog} not finished", *health.reasons])
 
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""

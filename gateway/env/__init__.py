@@ -83,7 +83,8 @@ class Net(Protocol):
         ...
 
     def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
-        """Listen at ``host:port`` or ``unix:/path`` (mode 0600), under TLS if *tls* is given (not in
+        """Listen at ``host:port``, ``unix:/path`` (mode 0600) or ``systemd:NAME`` (a socket that the
+        supervisor handed over), under TLS if *tls* is given (not in
         simulation). A taken port fails the Deferred."""
         ...
 
@@ -135,6 +136,17 @@ class Files(Protocol):
         ...
 
 
+class Supervisor(Protocol):
+    """Who started this process and watches it. Nobody may have; then nothing is watched or heard."""
+
+    watchdog: float | None
+    """Seconds within which it wants to hear ``WATCHDOG=1``; None: it does not."""
+
+    def say(self, *lines: str) -> None:
+        """Tell it (``READY=1``, ``STATUS=…``: sd_notify(3)); never blocks, never raises."""
+        ...
+
+
 class Env(Protocol):
     """All seams in one value, handed to whoever needs one."""
 
@@ -142,6 +154,7 @@ class Env(Protocol):
     random: Random
     net: Net
     files: Files
+    supervisor: Supervisor
 
     def now(self) -> Instant:
         """UTC at boot plus steady time: for due times and deadlines; a wall-clock step changes nothing."""

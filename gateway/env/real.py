@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -44,7 +44,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Tls, Worker
+from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Supervisor, Tls, Worker
+from gateway.env.systemd import Systemd, listening
 from gateway.env.tls import PEM, SecuredFactory, ServerTls, words
 from gateway.model import SECOND, Instant
 
@@ -116,17 +117,27 @@ class RealEnv:
     """The machine that we run on.
 
     *lookup* turns a name into addresses and may block for as long as it likes; *failpoint* is
-    ``name[:nth]``, where the process kills itself at the *nth* time it gets there.
+    ``name[:nth]``, where the process kills itself at the *nth* time it gets there; *supervisor* is who
+    started the process, None: nobody is told anything.
     """
 
-    def __init__(self, reactor: Any, *, lookup: Lookup | None = None, failpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        lookup: Lookup | None = None,
+        failpoint: str | None = None,
+        supervisor: Systemd | None = None,
+    ) -> None:
         steady = time.monotonic_ns() // 1000
         self._boot = time.time_ns() // 1000 - steady
         self._wakes = _Wakes(reactor)
         self._failpoint = _Failpoint.parse(failpoint or os.environ.get("GATEWAY_FAILPOINT"))
         self.clock = cast(Clock, reactor)
         self.random: Random = SystemRandom()  # ids must not be guessable
-        self.net: Net = RealNet(reactor, lookup or system_lookup)
+        systemd = supervisor or Systemd({}, 0)
+        self.supervisor: Supervisor = systemd
+        self.net: Net = RealNet(reactor, lookup or system_lookup, systemd.sockets)
         self.files: Files = RealFiles()
 
     def now(self) -> Instant:
@@ -415,8 +426,9 @@ class RealNet:
     """Sockets. Connecting fails with ``ConnectError`` (``TimeoutError``, ``ConnectionRefusedError``,
     ``TlsRefused`` …) or ``DNSLookupError``, listening with ``CannotListenError``; nothing else."""
 
-    def __init__(self, reactor: Any, lookup: Lookup) -> None:
+    def __init__(self, reactor: Any, lookup: Lookup, sockets: Mapping[str, int] = {}) -> None:
         self._reactor = reactor
+        self._sockets = sockets
         self._contexts: OrderedDict[tuple[str, str | None, int], Any] = OrderedDict()
         self.names = Names(reactor, lookup)
 
@@ -428,6 +440,8 @@ class RealNet:
             factory = SecuredFactory(tls, factory, self._reactor)
         if at.startswith("unix:"):
             return execute(self._listen_unix, at.removeprefix("unix:"), factory)
+        if at.startswith("systemd:"):
+            return execute(self._adopt, at.removeprefix("systemd:"), factory)
         return execute(self._listen_tcp, at, factory)
 
     def tls_options(self, tls: Tls, host: str) -> Any:
@@ -460,6 +474,16 @@ class RealNet:
             raise _cannot_listen(host, port, f"{error}. Write 127.0.0.1:8080") from error
         port_: Port = self._reactor.listenTCP(number, factory, backlog=BACKLOG, interface=host)
         return port_
+
+    def _adopt(self, name: str, factory: IProtocolFactory) -> Port:
+        try:
+            if name not in self._sockets:
+                raise OSError(f"systemd has handed over {', '.join(self._sockets) or 'none'}")
+            with listening(self._sockets[name]) as ours:
+                port: Port = self._reactor.adoptStreamPort(ours.fileno(), ours.family, factory)
+        except OSError as error:
+            raise _cannot_listen("systemd", name, error) from error
+        return port
 
     def _listen_unix(self, path: str, factory: IProtocolFactory) -> Port:
         try:

@@ -105,7 +105,8 @@ class TlsListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: Annotated[
-        ListenAt, Meta(description="`address:port` of the API. Loopback until you say otherwise.")
+        ListenAt,
+        Meta(description="`address:port` of the API, or `systemd:NAME`. Loopback until you say otherwise."),
     ] = "127.0.0.1:8080"
     tls: Annotated[TlsListen | None, Meta(description="Speak https; none: http.")] = None
 

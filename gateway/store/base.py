@@ -595,4 +595,9 @@ class Store(Protocol):
     @property
     def housekeeping(self) -> Housekeeping: ...
 
+    @property
+    def oldest_commit_age(self) -> float:
+        """Seconds since the oldest unfinished commit began, 0 if none is. Costs nothing."""
+        ...
+
     async def close(self) -> None: ...

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.rig import LIMIT, Process, free_port, until
+from tests.crash.rig import HOME, LIMIT, Process, free_port, until
 from tests.gateway.pairs import NAME, ca_pem, pair
 
 pytestmark = pytest.mark.peers
@@ -89,6 +92,13 @@ class Service:
         )
         return done.stdout + done.stderr
 
+    def whoami(self) -> str:
+        """Who we are, asked over plain HTTP."""
+        url = f"http://127.0.0.1:{self.port}/v1/whoami"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+            return str(json.load(answer)["client"])
+
     def health(self) -> Any:
         """What ``gateway status --json`` begins with."""
         socket = str(self.folder / "gateway.db.sock")
@@ -148,3 +158,125 @@ def test_check_refuses_a_certificate_that_has_ended_and_run_does_not(service: Se
     (reason,) = service.health()["reasons"]
     assert reason.startswith("the certificate of the API ended at ")
     assert '"monitoring"' in service.curl("--insecure")
+
+
+# ---------------------------------------------------------------- systemd
+
+
+class Supervisor:
+    """A datagram socket that keeps what it hears."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.ears.bind(str(path))
+        self.heard: list[str] = []
+
+    def listen(self, seconds: float) -> bool:
+        """Whether anything came within so many seconds."""
+        self.ears.settimeout(seconds)
+        try:
+            self.heard += self.ears.recv(4096).decode().splitlines()
+        except TimeoutError:
+            return False
+        return True
+
+    def hear(self, line: str) -> None:
+        """Listen until *line* (the beginning of one) is said, and forget what was said before it."""
+        until(lambda: self._heard(line) or (self.listen(1.0) and False), f"the supervisor hears {line}")
+
+    def _heard(self, line: str) -> bool:
+        for n, one in enumerate(self.heard):
+            if one.startswith(line):
+                del self.heard[: n + 1]
+                return True
+        return False
+
+    def forget(self) -> None:
+        """What came so far does not count."""
+        while self.listen(0.001):
+            pass
+        self.heard.clear()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    made = Supervisor(tmp_path / "notify")
+    yield made
+    made.ears.close()
+
+
+def test_the_life_of_a_service(service: Service, supervisor: Supervisor) -> None:
+    """Ready when the doors are open; a reload with its time, and ready again; stopping; exit code 0."""
+    service.daemon.start(NOTIFY_SOCKET=str(supervisor.path))
+    supervisor.hear("READY=1")
+    with socket.create_connection(("127.0.0.1", service.port), timeout=LIMIT):
+        pass
+    supervisor.hear("STATUS=Takes pages, 0 not finished")
+    before = time.monotonic_ns() // 1000
+    service.daemon.signal(signal.SIGHUP)
+    supervisor.hear("RELOADING=1")
+    until(lambda: supervisor.heard or supervisor.listen(1.0), "the time of the reload")
+    began = int(supervisor.heard[0].removeprefix("MONOTONIC_USEC="))
+    assert before <= began <= time.monotonic_ns() // 1000
+    supervisor.hear("READY=1")
+    service.daemon.signal(signal.SIGTERM)
+    supervisor.hear("STOPPING=1")
+    assert service.daemon.ended() == 0
+
+
+def test_f20_a_process_that_does_not_run_does_not_feed_its_watchdog(
+    service: Service, supervisor: Supervisor
+) -> None:
+    """Stopped, it says nothing; continued, it first sees that it was late, and then feeds it again."""
+    service.start(NOTIFY_SOCKET=str(supervisor.path), WATCHDOG_USEC="2000000")
+    supervisor.hear("WATCHDOG=1")
+    service.daemon.signal(signal.SIGSTOP)
+    until(lambda: not supervisor.listen(0.7), "silence")
+    assert not supervisor.listen(2.0)
+    supervisor.forget()
+    service.daemon.signal(signal.SIGCONT)
+    supervisor.hear("WATCHDOG=1")
+    said = service.said()
+    assert "watchdog not fed: the reactor is " in said
+    assert "watchdog fed again after " in said
+
+
+LAUNCH = """\
+import os, socket, sys
+ours = socket.socket()
+ours.bind(("127.0.0.1", int(sys.argv[1])))
+ours.listen()
+os.dup2(ours.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="http")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Hands a listening socket over as systemd does."""
+
+
+@pytest.mark.parametrize("service", [{"at": "systemd:http"}], indirect=True)
+def test_a_socket_that_the_supervisor_opened(service: Service) -> None:
+    """`at: systemd:http` is the socket of that name; nothing else is bound."""
+    service.start([sys.executable, "-c", LAUNCH, str(service.port)])
+    assert f"http://127.0.0.1:{service.port}" in service.said()
+    assert service.whoami() == "monitoring"
+    service.daemon.signal(signal.SIGTERM)
+    assert service.daemon.ended() == 0
+
+
+@pytest.mark.parametrize("service", [{"at": "systemd:http"}], indirect=True)
+def test_a_connection_that_came_before_the_gateway(service: Service, socket_activate: None) -> None:
+    """systemd's own launcher starts the gateway at the first connection, which is then served."""
+    listen = ["-l", f"127.0.0.1:{service.port}", "--fdname=http"]
+    service.daemon.start(["systemd-socket-activate", *listen, f"-EPYTHONPATH={HOME}"])
+    until(lambda: "Listening on" in service.said(), "the launcher listens")
+    assert service.whoami() == "monitoring"
+
+
+@pytest.mark.parametrize("service", [{"at": "systemd:http"}], indirect=True)
+def test_no_socket_was_handed_over(service: Service) -> None:
+    """Started without its .socket unit it ends with 75 and says why."""
+    service.daemon.start()
+    assert service.daemon.ended() == 75
+    assert "systemd has handed over none" in service.daemon.tail()

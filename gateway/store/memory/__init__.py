@@ -239,6 +239,10 @@ class MemoryStore:
         if not self.failed.called:
             self.failed.callback(why)
 
+    @property
+    def oldest_commit_age(self) -> float:
+        return 0.0
+
     async def close(self) -> None:
         """Nothing is left to write."""
 
