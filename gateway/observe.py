@@ -161,6 +161,20 @@ CERTIFICATE_ENDS = Metric(
     ("door",),
     "Seconds until the certificate of a door ends, negative once it has; none without TLS. Alarm below 14 d.",
 )
+LOOPS = Metric(
+    "gateway_loops_total",
+    Counter,
+    ("result",),
+    "Loop messages of our own that came_back, or were lost (`watch.ping`).",
+    known=(("came_back", "lost"),),
+)
+PINGS = Metric(
+    "gateway_watch_pings_total",
+    Counter,
+    ("result",),
+    "Times that the watcher outside was told that a loop message came back: ok or failed.",
+    known=(("ok", "failed"),),
+)
 BUILD_INFO = Metric(
     "gateway_build_info",
     Gauge,
@@ -185,6 +199,8 @@ METRICS = (
     LOG_DROPPED,
     QUARANTINED,
     CERTIFICATE_ENDS,
+    LOOPS,
+    PINGS,
     BUILD_INFO,
 )
 
@@ -210,6 +226,8 @@ class Metrics:
         self.log_dropped = self._counter(LOG_DROPPED)
         self.quarantined = self._counter(QUARANTINED)
         self.certificate_ends = self._gauge(CERTIFICATE_ENDS)
+        self.loops = self._counter(LOOPS)
+        self.pings = self._counter(PINGS)
         self._waiting = self._gauge(WAITING)
         self._oldest = self._gauge(OLDEST)
         self._lane_state = self._gauge(LANE_STATE)
@@ -378,6 +396,26 @@ EVENTS = (
         "info",
         (),
         "New connections are served with the new certificate; those that are open go on.",
+    ),
+    Event(
+        "loop message did not come back: {why}",
+        "error",
+        (),
+        "A page of our own to ourselves failed, so the watcher outside is not told. Said once.",
+    ),
+    Event("loop message came back again", "info", (), "And the watcher outside is told again."),
+    Event(
+        "the watcher outside cannot be told: {why}",
+        "error",
+        (),
+        "It may raise its alarm although pages go out. Said once.",
+    ),
+    Event("the watcher outside is told again", "info", (), "It can be reached again."),
+    Event(
+        "nobody could be told about {about}: {why}",
+        "error",
+        (),
+        "A page to `watch.tell` was not accepted.",
     ),
     Event(
         "watchdog not fed: {why}",

@@ -20,6 +20,7 @@ from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
 from gateway.api.spool import Spool
+from gateway.app.ping import ping
 from gateway.app.plan import explain
 from gateway.app.tls import DoorTls
 from gateway.bell import Bell
@@ -30,12 +31,15 @@ from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
 from gateway.lifecycle import State
-from gateway.model import Instant, LinkName, MessageClass
+from gateway.loop import LINK as LOOP
+from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
+from gateway.model import Instant, LinkName, MessageClass, seconds_between
 from gateway.observe import Metrics
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import Store
+from gateway.tell import Tell
 from gateway.watch import Watch
 from gateway.watchdog import Watchdog, status_line
 from gateway.web import Answer, Handler, HttpServer, Request
@@ -43,6 +47,7 @@ from gateway.web import Limits as WebLimits
 
 log = Logger()
 
+TELL_OF_RECOVERY = 600.0  # seconds after a start in which somebody may be paged about how the last run ended
 NOTHING_TAKEN_AFTER = 300.0  # seconds: a critical page that waits longer makes the gateway not ready
 
 
@@ -87,7 +92,8 @@ class House:
     ) -> None:
         self._settings = settings
         self._reread = reread
-        self._specs = specs
+        self._working = with_loop(settings)
+        self._specs = specs | {LOOPBACK.name: LOOPBACK}
         self._store = store
         self._env = env
         self._control = control
@@ -100,7 +106,7 @@ class House:
         self._own: dict[LinkName, LinkSettings] = {}
         self.dispatch = Dispatch(store.work, self.bell, env)
         self.accept = Accept(
-            self.settings,
+            self.working,
             lambda: self._links,
             self.dispatch.resting,
             store.intake,
@@ -111,9 +117,20 @@ class House:
         )
         self.receipt = Receipt(store.evidence, self.bell, env)
         self.reception = _Reception(self.accept, self.receipt, store)
-        self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
+        self.pursue = Pursue(store.pursuit, store.desk, self.working, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
+        self.loop = Loop(
+            self.settings,
+            self.reception,
+            store.records,
+            store.housekeeping,
+            lambda url: ping(env, url),
+            self.metrics,
+            self.bell,
+            env,
+        )
+        self.tell = Tell(self.settings, self.reception, OURSELVES, self._troubles, self.bell, env)
         self._tls: DoorTls | None = None
         self._watchdog = Watchdog(
             env.supervisor,
@@ -132,7 +149,7 @@ class House:
 
     async def start(self) -> None:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
-        self._settle_links(self._settings)
+        self._settle_links(self._working)
         modes = await self._store.records.link_modes()
         open_on = {one.link for one in await self._store.records.counts()}
         await self._leave(sorted(open_on - set(self._own)))
@@ -140,6 +157,8 @@ class House:
         self.pursue.start()
         self.housekeeping.start()
         self.watch.start()
+        self.loop.start()
+        self.tell.start()
         await self._open_doors()
         if self.spool is not None:
             self.spool.start()
@@ -160,6 +179,8 @@ class House:
         limit = self._settings.drain_timeout
         for server in self._servers:
             await server.drain(min(limit, 5.0))
+        await self.loop.stop()
+        await self.tell.stop()
         await self.pursue.stop()
         await self.housekeeping.stop()
         await self.watch.stop()
@@ -245,6 +266,8 @@ class House:
 
     def _modes(self) -> Iterator[tuple[LinkName, str, bool]]:
         for lane in self.dispatch.lanes():
+            if lane.name == LOOP:
+                continue
             state = lane.state()
             yield lane.name, state.mode, state.doing == "resting"
 
@@ -269,7 +292,7 @@ class House:
             spec,
             link,
             own,
-            self.settings,
+            self.working,
             self._store.work,
             self._store.desk,
             self.reception,
@@ -283,6 +306,10 @@ class House:
     def settings(self) -> Settings:
         """The settings in effect now."""
         return self._settings
+
+    def working(self) -> Settings:
+        """The same for rooms, with our own way out, which nobody is shown."""
+        return self._working
 
     async def reload(self) -> int:
         """Read and check the files anew, then swap one value; lanes of unchanged links stay up."""
@@ -298,7 +325,8 @@ class House:
             self._env.failpoint("T6")
             before = self._own
             self._settings = fresh
-            self._settle_links(fresh)
+            self._working = with_loop(fresh)
+            self._settle_links(self._working)
             for name in [name for name in before if self._own.get(name) != before[name]]:
                 await self.dispatch.remove(name, fresh.drain_timeout)
             await self._leave(name for name in before if name not in self._own)
@@ -334,6 +362,7 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
+        reasons += self.loop.troubles.values()
         if self._tls is not None:
             reasons += self._tls.reasons
         if self.accept.draining:
@@ -347,6 +376,19 @@ class House:
             started_at=self._started_at,
             backlog=self._store.intake.backlog,
         )
+
+    def _troubles(self) -> dict[str, str]:
+        """What the people of the gateway itself should hear, by what it is about."""
+        found = dict(self.loop.troubles)
+        if self._tls is not None and self._tls.reasons:
+            found["certificate"] = "; ".join(self._tls.reasons)
+        young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
+        if self._store.recovered is not None and young:
+            found["recovery"] = f"it was not stopped in order: {self._store.recovered}"
+        for status in self.status():
+            if status.mode == "suspended" and status.by == "gateway":
+                found[status.link] = f"{status.link} is switched off: {status.why}"
+        return found
 
     def _in_a_line(self) -> str:
         """How it does, for whoever asks the supervisor."""
@@ -362,7 +404,7 @@ class House:
 
     def status(self) -> tuple[LinkStatus, ...]:
         """Every configured link, in file order."""
-        return tuple(self._status(name, own) for name, own in self._own.items())
+        return tuple(self._status(name, own) for name, own in self._own.items() if name != LOOP)
 
     def _status(self, name: LinkName, own: LinkSettings) -> LinkStatus:
         lane = self.dispatch.lane(name)

@@ -340,6 +340,17 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
 
 
+class Watch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    ping: Annotated[
+        Secret | None,
+        Meta(description="Address of a watcher outside: asked for after each loop message; none: no loop."),
+    ] = None
+    every: Annotated[Duration, Meta(ge=10, le=3600, description="Time between loop messages.")] = 60.0
+    tell: Annotated[
+        tuple[str, ...], Meta(description="Targets that are paged about the gateway itself.")
+    ] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, converted and checked; one immutable value per load, numbered by *generation*."""
 
@@ -375,6 +386,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durability: Annotated[Durability, Meta(description="How the store keeps its promise.")] = Durability()
     limits: Annotated[Limits, Meta(description="What the doors take at most.")] = Limits()
     keep: Annotated[Keep, Meta(description="How long what is on record stays there.")] = Keep()
+    watch: Annotated[Watch, Meta(description="Who watches the gateway.")] = Watch()
     drain_timeout: Annotated[Duration, Meta(description="For begun work to finish when stopping.")] = 30.0
     generation: int = 1
     warnings: tuple[str, ...] = ()
@@ -422,7 +434,6 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "mutes",
             "drills",
             "logins",
-            "watch",
             "replies",
             "lease",
             "idempotency",

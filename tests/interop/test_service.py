@@ -5,11 +5,13 @@ Systemd is played by a datagram socket and a launcher of a few lines; curl is th
 
 from __future__ import annotations
 
+import http.server
 import json
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -280,3 +282,50 @@ def test_no_socket_was_handed_over(service: Service) -> None:
     service.daemon.start()
     assert service.daemon.ended() == 75
     assert "systemd has handed over none" in service.daemon.tail()
+
+
+# ---------------------------------------------------------------- the watcher outside
+
+
+class Watcher:
+    """A web server that counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        heard = self.heard
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                heard.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Not on the tests' screen."""
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/ping/not-for-a-log"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+
+@pytest.fixture
+def watcher() -> Iterator[Watcher]:
+    made = Watcher()
+    yield made
+    made.server.shutdown()
+    made.thread.join()
+    made.server.server_close()
+
+
+@pytest.mark.parametrize("service", [{"more": "watch: {ping: {file: deadman}, every: 10s}"}], indirect=True)
+def test_f59_a_watcher_hears_that_a_page_came_back(service: Service, watcher: Watcher) -> None:
+    """Again and again, over the real store and real connections; its address is in no log."""
+    (service.folder / "deadman").write_text(watcher.url)
+    (service.folder / "deadman").chmod(0o600)
+    service.start()
+    until(lambda: len(watcher.heard) >= 2, "two pings")
+    assert set(watcher.heard) == {"/ping/not-for-a-log"}
+    assert "not-for-a-log" not in service.said()
+    service.daemon.signal(signal.SIGTERM)
+    assert service.daemon.ended() == 0
