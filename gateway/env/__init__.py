@@ -79,6 +79,11 @@ class Net(Protocol):
         """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
         ...
 
+    def tls_options(self, tls: Tls, host: str) -> Any:
+        """What ``startTLS`` of a transport to *host* takes, for protocols that change to TLS on the way.
+        Twisted's ConnectError if *ca_file* cannot be used."""
+        ...
+
     def listen(self, at: str, factory: Any) -> Deferred[Port]:
         """Listen at ``host:port`` or ``unix:/path`` (mode 0600). A taken port fails the Deferred."""
         ...

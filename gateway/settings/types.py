@@ -73,11 +73,21 @@ class Checking(Protocol):
     def check(self) -> Iterable[Objection]: ...
 
 
+class AdapterDoor(Protocol):
+    """What the settings need to know of an adapter's listener; ListenerSpec is one."""
+
+    @property
+    def settings(self) -> type[msgspec.Struct]: ...
+
+
 class Adapter(Protocol):
     """What the settings need to know of an adapter; AdapterSpec is one."""
 
     @property
     def settings(self) -> type[msgspec.Struct]: ...
+
+    @property
+    def listener(self) -> AdapterDoor | None: ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,9 +112,12 @@ class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*own*: settings of the adapters' doors, by the name of the adapter, the key that they stand under."""
+
     http: Annotated[HttpListen | None, Meta(description="The HTTP API; `none`: there is none.")] = (
         HttpListen()
     )
+    own: dict[str, Any] = {}
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -418,7 +431,7 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "idempotency",
         ]
     ),
-    Listen: frozenset({"snpp", "tap", "wctp", "smpp", "smtp"}),
+    Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
     HttpListen: frozenset({"tls"}),
     ClientSettings: frozenset({"tell"}),
     Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
