@@ -352,6 +352,25 @@ EVENTS = (
     Event(
         "the answer to {request_id} broke off", "critical", (), "A mistake of ours in an answer half sent."
     ),
+    Event(
+        "mail refused at the bounce door: no address of ours, from {peer}",
+        "info",
+        (),
+        "Mail to an address that no SMTP link wrote: nothing is taken but reports.",
+    ),
+    Event(
+        "mail to the bounce door of {link} is no report",
+        "info",
+        (),
+        "A vacation answer, or words of a person: it was taken and proves nothing.",
+    ),
+    Event(
+        "report about {link} not recorded: the store failed",
+        "error",
+        (),
+        "The sender was told 451 and comes again.",
+    ),
+    Event("a simulated report failed", "critical", (), "A mistake of ours in a simulated mail relay."),
     Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(
         "adapter broke on delivery {delivery}",
