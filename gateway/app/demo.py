@@ -21,6 +21,7 @@ from gateway.env import BASE32, Env
 from gateway.errors import GatewayError
 from gateway.model import Content, MessageClass, seconds_between
 from gateway.outcome import Level
+from gateway.sim.smtp import Fate, SimulatedSmtp, SmtpQuirks
 from gateway.sim.snpp import Progress, SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
 from gateway.store.base import Store
@@ -40,6 +41,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str
     target: str
     whose: str
+    until: Level = Level.HANDED_OVER
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,21 +52,38 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-WAYS = (Way(protocol="snpp", target="bob", whose="Bob's pager"),)
+WAYS = (
+    Way(protocol="snpp", target="bob", whose="Bob's pager"),
+    Way(protocol="smtp", target="eve", whose="Eve's mail", until=Level.IN_PROGRESS),
+)
 
 SETTINGS = """\
 # The demo's settings: everything stays on this machine. `gateway init` writes yours.
 site: {{name: Demo, zone: UTC, store: "sqlite:gateway.db"}}
-listen: {{http: {{at: "127.0.0.1:{http}"}}}}
+listen:
+  http: {{at: "127.0.0.1:{http}"}}
+  smtp: {{at: "127.0.0.1:0"}}                         # where reports about mail come in
 clients:
-  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "acme:*"]}}
+  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "acme:*", "mail:*"]}}
 carriers:
   acme:
     device: {{id: pin, pattern: "[0-9]{{7}}"}}
     links:
       net: {{adapter: snpp, at: "127.0.0.1:{snpp}", two_way: true}}
+  mail:
+    device: {{id: address, pattern: "[!-~]+@demo[.]example"}}
+    links:
+      relay:
+        adapter: smtp
+        at: "127.0.0.1:{smtp}"
+        tls: off
+        from: Demo <pages@demo.example>
+        bounce_address: pages@bounces.demo.example
+        bounce_secret: {{file: bounce-secret}}
+        reports: relayed
 people:
   bob: {{name: Bob Ferrand, devices: {{pager: "acme:5551213"}}}}
+  eve: {{name: Eve Sand, devices: {{mail: "mail:eve@demo.example"}}}}
 groups: {{demo-oncall: [bob]}}
 """
 
@@ -83,12 +102,13 @@ class Demo:
         """Simulated carriers first, then the gateway that knows where they are."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         progress = (Progress(after=1.0, code=860), Progress(after=2.0, code=870))
-        carrier = SimulatedSnpp(
-            self._env, SnppQuirks(progress=progress), Truth(self._folder / "pagers.jsonl")
-        )
-        port = await carrier.listen("127.0.0.1:0")
+        truth = Truth(self._folder / "pagers.jsonl")
+        terminal = SimulatedSnpp(self._env, SnppQuirks(progress=progress), truth)
+        relay = SimulatedSmtp(self._env, SmtpQuirks(fates=(Fate(after=0.3, action="relayed"),)), truth)
+        snpp = await terminal.listen("127.0.0.1:0")
+        smtp = await relay.listen("127.0.0.1:0")
         for http in (PREFERRED_PORT, 0):
-            self._write(snpp=port.getHost().port, http=http)
+            self._write(snpp=snpp.getHost().port, smtp=smtp.getHost().port, http=http)
             settings = load(self.path)
             store: Store = await open_store(
                 store_path(settings, self.path), self._env, durability=settings.durability
@@ -111,10 +131,15 @@ class Demo:
                     raise
                 continue
             self.house = house
+            door = house.listening("smtp")[0]
+            relay.reports_to = f"{door.host}:{door.port}"
             break
 
-    def _write(self, *, snpp: int, http: int) -> None:
-        text = SETTINGS.format(http=http, snpp=snpp, token_sha256=sha256(self.token.encode()).hexdigest())
+    def _write(self, *, snpp: int, smtp: int, http: int) -> None:
+        digest = sha256(self.token.encode()).hexdigest()
+        text = SETTINGS.format(http=http, snpp=snpp, smtp=smtp, token_sha256=digest)
+        secret = "".join(self._env.random.choice(BASE32) for _ in range(32))
+        self._env.files.replace(self._folder / "bounce-secret", secret.encode())
         self._env.files.replace(self.path, text.encode())
 
     @property
@@ -125,7 +150,7 @@ class Demo:
         return f"http://{host.host}:{host.port}"
 
     async def page(self, way: Way) -> Result:
-        """One page by *way*; waits until its carrier has it."""
+        """One page by *way*; waits until it got as far as the way shows."""
         assert self.house is not None
         started = self._env.now()
         accepted = await self.house.reception.submit(
@@ -134,7 +159,7 @@ class Demo:
                 to=(way.target,),
                 content=Content(text=f"Hello from the demo, by {way.protocol.upper()}"),
                 message_class=MessageClass.URGENT,
-                until=Level.HANDED_OVER,
+                until=way.until,
             ),
         )
         level = Level.STORED
@@ -142,7 +167,7 @@ class Demo:
             row = await self.house.records.message(accepted.id, client=None)
             assert row is not None
             level = row.level
-            if level >= Level.HANDED_OVER or row.ending is not None:
+            if level >= way.until or row.ending is not None:
                 break
             await first_of(self.house.bell.wait(row.message), self._env.sleep(0.2))
         seconds = round(seconds_between(started, self._env.now()), 3)
@@ -160,9 +185,10 @@ LEVEL_WORDS = {
 
 
 def climbed(level: str) -> str:
-    """``saved ▸ carrier has it``: the steps up to *level* that were seen."""
+    """``saved ▸ carrier has it ▸ on its way``: the steps up to *level* that it came by."""
     top = Level[level.upper()]
-    return " ▸ ".join(dict.fromkeys((LEVEL_WORDS[Level.STORED], LEVEL_WORDS[top])))
+    steps = (Level.STORED, min(Level.HANDED_OVER, top), top)
+    return " ▸ ".join(dict.fromkeys(LEVEL_WORDS[step] for step in steps))
 
 
 def demo(*, once: bool, as_json: bool) -> int:
@@ -197,12 +223,14 @@ def demo(*, once: bool, as_json: bool) -> int:
         for way in WAYS:
             result = await show.page(way)
             results.append(result)
-            good = Level[result.level.upper()] >= Level.HANDED_OVER
+            good = Level[result.level.upper()] >= way.until
             say(
                 f"   {way.protocol.upper():5} {way.whose:15} {climbed(result.level):45} "
                 f"{result.seconds:5.1f} s   {'✓' if good else '✗ see .demo/gateway.log'}"
             )
-        reached = all(Level[result.level.upper()] >= Level.HANDED_OVER for result in results)
+        reached = all(
+            Level[result.level.upper()] >= way.until for way, result in zip(WAYS, results, strict=True)
+        )
         codes.append(0 if reached else 4)
         if as_json:
             sys.stdout.write(msgspec.json.encode(results).decode() + "\n")

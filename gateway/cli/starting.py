@@ -513,9 +513,7 @@ def smtp(
         lose_share=lose_share,
         silent=silent,
         rate=throttle,
-        fates=tuple(
-            simulation.Fate(after=after, action=simulation.Action(action)) for after, action in report
-        ),
+        fates=tuple(simulation.Fate(after=after, action=action) for after, action in report),
         lmtp=lmtp,
     )
     host = f"[{bind}]" if ":" in bind else bind

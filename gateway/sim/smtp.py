@@ -53,10 +53,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
-    """*after* seconds a report says *action*, if the sender asked for such a report."""
+    """*after* seconds a report says *action* (``delivered``, ``relayed``, ``expanded``, ``delayed``,
+    ``failed``), if the sender asked for such a report."""
 
     after: float
-    action: Action
+    action: str
 
 
 class SmtpQuirks(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +131,7 @@ class SimulatedSmtp:
         if not quirks.silent:
             text = text_of(message.content)
             for to in message.recipients:
-                self.truth.reached(self._env.now(), to.address, text)
+                self.truth.reached(self._env.now(), str(to.address), text)
         for fate in quirks.fates:
             Deferred.fromCoroutine(self._report(message, fate)).addErrback(
                 lambda failure: log.failure("a simulated report failed", failure=failure)
@@ -147,20 +148,21 @@ class SimulatedSmtp:
 
     async def _report(self, message: s.Received, fate: Fate) -> None:
         """Bring a report to the envelope sender; again for a while if nobody takes it."""
-        wanted = WANTED.get(fate.action, m.Notify.SUCCESS)
+        action = Action(fate.action)
+        wanted = WANTED.get(action, m.Notify.SUCCESS)
         asked = frozenset({m.Notify.FAILURE})  # where nothing is said (RFC 3461 4.1)
         about = [to for to in message.recipients if wanted in (asked if to.notify is None else to.notify)]
         if message.sender is None or self.reports_to is None or not about:
             return
         await self._env.sleep(fate.after)
-        status = STATUS[fate.action]
+        status = STATUS[action]
         notice = Notice(
             reporter=NAME,
             to=message.sender,
             message_id=m.MessageId(f"<{public_id(self._env)}@{NAME}>"),
             at=datetime.fromtimestamp(self._env.wall() / 1e6, UTC),
             recipients=tuple(
-                (to.address, fate.action, status, f"{status[0]}50 {status} simulated") for to in about
+                (to.address, action, status, f"{status[0]}50 {status} simulated") for to in about
             ),
             envid=message.envid,
             header=message.content.partition(b"\r\n\r\n")[0],
