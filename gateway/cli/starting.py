@@ -469,6 +469,7 @@ def snpp(
     callback=lambda context, option, value: None if value is None else _a_place(value),
     help="Where reports are brought: listen.smtp of the gateway.",
 )
+@click.option("--dsn/--no-dsn", default=True, help="Whether it takes wishes for reports.")
 @click.option("--lmtp", is_flag=True, help="Speak LMTP.")
 @click.option(
     "--log", type=click.Path(path_type=Path), help="File for what reached the mailbox, a JSON line each."
@@ -487,6 +488,7 @@ def smtp(
     throttle: Rate | None,
     report: tuple[tuple[float, str], ...],
     reports_to: str | None,
+    dsn: bool,
     lmtp: bool,
     log: Path | None,
 ) -> None:
@@ -514,6 +516,7 @@ def smtp(
         silent=silent,
         rate=throttle,
         fates=tuple(simulation.Fate(after=after, action=action) for after, action in report),
+        dsn=dsn,
         lmtp=lmtp,
     )
     host = f"[{bind}]" if ":" in bind else bind

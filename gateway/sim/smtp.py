@@ -76,6 +76,7 @@ class SmtpQuirks(msgspec.Struct, frozen=True, kw_only=True):
     silent: Annotated[bool, Meta(description="Say yes and let nothing reach the mailbox.")] = False
     rate: Annotated[Rate | None, Meta(description="Mails taken; above it RCPT is answered 450.")] = None
     fates: Annotated[tuple[Fate, ...], Meta(description="What is reported over time.")] = ()
+    dsn: Annotated[bool, Meta(description="Take wishes for reports.")] = True
     lmtp: Annotated[bool, Meta(description="Speak LMTP.")] = False
 
 
@@ -97,7 +98,7 @@ class SimulatedSmtp:
         self._met: dict[tuple[str, str], Instant] = {}
         self.truth = truth
         self.reports_to = reports_to
-        rules = s.ServerRules(name=NAME, domains=_Everywhere(), lmtp=quirks.lmtp, dsn=True)
+        rules = s.ServerRules(name=NAME, domains=_Everywhere(), lmtp=quirks.lmtp, dsn=quirks.dsn)
         self.factory = _Lossy(self, quirks, env, rules)
 
     async def listen(self, at: str) -> Port:
