@@ -179,10 +179,12 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter's door is: its *settings* stand under ``listen.<adapter>``.
 
     *make* is also handed the links of this adapter as they are at any moment: a reload may change them.
+    *needed_by* tells which key of a link makes no sense while the door is closed, None if there is none.
     """
 
     settings: type[msgspec.Struct]
     make: Callable[[Any, LinksNow, Env, Reception], Listener]
+    needed_by: Callable[[LinkSettings], str | None] = lambda link: None
 
 
 class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):

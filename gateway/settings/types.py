@@ -8,7 +8,7 @@ bytes. Sections that have no room yet (rotas, escalations, listeners of carrier 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -78,6 +78,9 @@ class AdapterDoor(Protocol):
 
     @property
     def settings(self) -> type[msgspec.Struct]: ...
+
+    @property
+    def needed_by(self) -> Callable[[LinkSettings], str | None]: ...
 
 
 class Adapter(Protocol):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.adapters.smtp import ADAPTER, SmtpSettings
+from gateway.adapters.smtp import ADAPTER, SmtpListen, SmtpSettings
 from gateway.adapters.smtp.answers import outcome_of
 from gateway.adapters.smtp.envelope import MAX_BASE, About, BounceAddress
 from gateway.adapters.smtp.link import IMPORTANCE, SmtpLink, measured
 from gateway.env.simulated import World, run
+from gateway.errors import SettingsError
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, Ref, later
 from gateway.outcome import About as OutcomeAbout
 from gateway.outcome import Level, NotSent, Refused, Taken
-from gateway.settings.types import LinkSettings, Secret
+from gateway.settings import load
+from gateway.settings.types import LinkSettings, Secret, Settings
 from gateway.sim.smtp import SimulatedSmtp, SmtpQuirks
 from gateway.sim.truth import Truth
 from protocols.smtp import messages as m
@@ -125,6 +128,93 @@ def test_reports_need_an_address_that_nobody_can_forge(
 def test_the_ceiling_is_what_is_asked_for(keys: dict[str, Any], ceiling: Level) -> None:
     """A relay's 250 proves that it was handed over; more is proved only by reports that were asked for."""
     assert ADAPTER.ceiling(LinkSettings(adapter="smtp", own=own(**keys))) is ceiling
+
+
+FILE = """\
+clients: {monitoring: {may_page: [everyone]}}
+listen:
+  LISTEN
+carriers:
+  mail: {links: {relay: {adapter: smtp, at: "127.0.0.1:25", tls: off, from: Gateway <pages@st-anne.example>}}}
+people: {ann: {name: Ann, devices: {mail: "mail:ann@st-anne.example"}}}
+"""
+
+
+def loaded(listen: str) -> Settings:
+    def read(path: Path) -> bytes:
+        raise FileNotFoundError(path)
+
+    text = FILE.replace("LISTEN", listen)
+    return load(text, {"smtp": ADAPTER}, file="g.yaml", read=read, environ={})
+
+
+def test_a_word_of_python_may_be_a_key() -> None:
+    """`from` is written as it is read."""
+    found = loaded("http: none").link(LINK)
+    assert found is not None
+    assert found.own.sender == ("Gateway", "pages@st-anne.example")
+    with pytest.raises(SettingsError) as wrong:
+        load(
+            FILE.replace("from:", "form:").replace("LISTEN", "http: none"),
+            {"smtp": ADAPTER},
+            file="g.yaml",
+            read=Path.read_bytes,
+            environ={},
+        )
+    assert [one.what for one in wrong.value.mistakes] == ["is missing.", "is not a setting."]
+
+
+@pytest.mark.parametrize(
+    ("written", "door"),
+    [
+        ("http: none", None),
+        ("smtp: none", None),
+        ("smtp: {}", SmtpListen()),
+        ("smtp:", SmtpListen()),
+        ("smtp: {at: 0.0.0.0:25, lmtp: yes}", SmtpListen(at="0.0.0.0:25", lmtp=True)),
+    ],
+)
+def test_the_bounce_door_in_the_settings(written: str, door: SmtpListen | None) -> None:
+    """There is none until somebody writes one."""
+    assert loaded(written).listen.own.get("smtp") == door
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "what"),
+    [
+        (
+            "smtp: {at: mx.example.org:25}",
+            "listen.smtp.at",
+            "does not begin with an address of this machine.",
+        ),
+        ("smtp: {prot: 25}", "listen.smtp.prot", "is not a setting."),
+        ("smtp: {name: no name}", "listen.smtp.name", "is not a host name"),
+        ("smtp: {size: 2MiB}", "listen.smtp.size", "is too large."),
+        ("smtp: [1]", "listen.smtp", "is not a mapping."),
+        ("snpp: {}", "listen.snpp", "is not in version"),
+    ],
+)
+def test_mistakes_about_the_bounce_door(written: str, path: str, what: str) -> None:
+    """Told like all others, with their place."""
+    with pytest.raises(SettingsError) as wrong:
+        loaded(written)
+    (mistake,) = wrong.value.mistakes
+    assert path in str(mistake) and what in str(mistake)
+
+
+def test_a_bounce_address_without_a_door_is_a_warning() -> None:
+    """Reports would be asked for, and nobody would hear them."""
+    reported = "pages@st-anne.example>, bounce_address: p@b.example, bounce_secret: {env: SECRET}"
+    for listen, expected in (("http: none", 1), ("smtp: {}", 0)):
+        found = load(
+            FILE.replace("pages@st-anne.example>", reported).replace("LISTEN", listen),
+            {"smtp": ADAPTER},
+            file="g.yaml",
+            read=Path.read_bytes,
+            environ={"SECRET": SECRET.value},
+        )
+        told = [one for one in found.warnings if "bounce_address" in one and "listen.smtp is not open" in one]
+        assert len(told) == expected, found.warnings
 
 
 # ---------------------------------------------------------------- the bounce address

@@ -19,7 +19,11 @@ ADAPTER = AdapterSpec(
     ceiling=lambda settings: own_of(settings).ceiling,
     measure=measured,
     answers=ANSWERS,
-    listener=ListenerSpec(settings=SmtpListen, make=BounceDoor),
+    listener=ListenerSpec(
+        settings=SmtpListen,
+        make=BounceDoor,
+        needed_by=lambda settings: own_of(settings).bounce_address and "bounce_address",
+    ),
     open_timeout=OPEN_TIMEOUT,
     answer_timeout=ANSWER_TIMEOUT,
 )

@@ -102,6 +102,11 @@ def _about(reply: m.Reply, step: str) -> About:
     return About.PAGE
 
 
+def on_one_line(text: str) -> str:
+    """*text* with a blank for each character that could end a line or hide one."""
+    return m.CONTROLS.sub(" ", text)
+
+
 def printable(text: str) -> str:
     """A server's words on one line, at most ``LONGEST_WHY`` characters."""
-    return m.CONTROLS.sub(" ", text)[:LONGEST_WHY]
+    return on_one_line(text)[:LONGEST_WHY]

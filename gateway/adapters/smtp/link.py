@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectError
 
 from gateway.adapters.base import Findings, Measure, Parts, Reception, Session
 from gateway.adapters.discreet import SECRET, TEXT, without
-from gateway.adapters.smtp.answers import outcome_of, printable
+from gateway.adapters.smtp.answers import on_one_line, outcome_of, printable
 from gateway.adapters.smtp.settings import SmtpSettings, own_of
 from gateway.env import Address, Env, Tls
 from gateway.model import LinkName, MessageClass, Page
@@ -199,7 +199,7 @@ class SmtpSession:
         """The Subject; one line without controls, whatever the text is."""
         if self._own.subject is None:
             return None
-        text = " ".join(m.CONTROLS.sub(" ", page.text).split())
+        text = " ".join(on_one_line(page.text).split())
         short = text if len(text) <= SHORT else f"{text[: SHORT - 1].rstrip()}…"
         words = {"{class}": page.message_class.token.capitalize(), "{ref}": page.ref or "", "{short}": short}
         subject = self._own.subject
@@ -225,7 +225,7 @@ def measured(settings: LinkSettings) -> Measure:
         if text.isprintable():
             return Parts(texts=(text,), fits=len(text) <= limit)
         kept = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-        shown = "\n".join(m.CONTROLS.sub(" ", line) for line in kept.split("\n"))
+        shown = "\n".join(map(on_one_line, kept.split("\n")))
         replaced = sum(one != other for one, other in zip(kept, shown, strict=True))
         return Parts(texts=(shown,), replaced=replaced, fits=len(shown) <= limit)
 

@@ -13,7 +13,7 @@ from gateway.adapters.smtp.envelope import MAX_BASE, BounceAddress
 from gateway.model import LinkName
 from gateway.outcome import Level
 from gateway.settings.kinds import host_and_port, is_loopback
-from gateway.settings.types import Endpoint, Form, LinkSettings, ListenAt, Objection, Secret, Size
+from gateway.settings.types import Duration, Endpoint, Form, LinkSettings, ListenAt, Objection, Secret, Size
 from protocols.smtp import messages as m
 
 LEAST_SECRET = 16  # characters of bounce_secret: what a person can still type, and nobody can try out
@@ -169,7 +169,7 @@ class SmtpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     size: Annotated[Size, Meta(ge=16_384, le=1_048_576, description="Bytes of one message.")] = 262_144
     connections: Annotated[int, Meta(ge=1, le=1000, description="Connections at a time.")] = 50
-    idle: Annotated[float, Meta(gt=0, le=300, description="Seconds between two commands.")] = 60.0
+    idle: Annotated[Duration, Meta(gt=0, le=300, description="For the next command to come.")] = 60.0
 
     def check(self) -> Iterator[Objection]:
         if self.name is not None and (wrong := _wrong(lambda: m.Domain(self.name or ""))) is not None:
