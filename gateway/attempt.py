@@ -10,7 +10,7 @@ from gateway.adapters.base import Session
 from gateway.env import Env
 from gateway.model import Page
 from gateway.outcome import InDoubt, Outcome
-from gateway.retry import BROKE
+from gateway.retry import BROKE, OVERDUE
 
 log = Logger()
 
@@ -26,7 +26,7 @@ async def attempt(session: Session, page: Page, env: Env, limit: float) -> Outco
         return await under_way.addTimeout(limit, env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
     except defer.TimeoutError:
         log.error("attempt overdue: {delivery} after {limit} s", delivery=page.delivery, limit=limit)
-        return InDoubt(code="overdue", why=f"no outcome after {limit:.0f} s")
+        return InDoubt(code=OVERDUE, why=f"no outcome after {limit:.0f} s")
     except Exception:  # the edge of the room: an adapter's bug must not stop its lane
         log.failure("adapter broke on delivery {delivery}", delivery=page.delivery)
         return InDoubt(code=BROKE, why="the adapter failed on this page; see the log")

@@ -35,7 +35,7 @@ from gateway.observe import Metrics
 from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
-from gateway.retry import BROKE, connect_waits, decide, policy_for
+from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
 from gateway.waiting import LOOK_EVERY, first_of
@@ -660,6 +660,8 @@ class _Conversation:
         finally:
             self.under_way -= 1
             self._ordinary -= not begun.message_class.pressing
+        if conclusion.outcome.code in (BROKE, OVERDUE):
+            self._lost = True  # half a page may stand in this dialogue: it must not become part of another's
         self._concluding += 1
         try:
             written = Deferred.fromCoroutine(self._lane.conclude(begun, conclusion))

@@ -9,14 +9,15 @@ from twisted.logger import Logger
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
-from gateway.model import Instant, LinkName, seconds_between
+from gateway.model import Instant, LinkName, later, seconds_between
 from gateway.people.escalate import next_move
 from gateway.settings.types import Settings
-from gateway.store.base import DeskRoom, Facts, PursuitRoom
+from gateway.store.base import Advance, DeskRoom, Facts, PursuitRoom
 from gateway.waiting import LOOK_EVERY, Rounds
 
 log = Logger()
 
+BROKEN_WAITS = 60.0  # seconds until an incident on which our own code broke is looked at again
 AT_ONCE = 64  # incidents a turn: bounds what a crash can leave half done in memory (nothing on disk)
 
 
@@ -53,7 +54,16 @@ class Pursue:
                 raise
             except Exception:  # one bad incident must not stop the others
                 log.failure("incident of {message} could not be pursued", message=facts.public_id)
+                await self._later(facts)
         return len(due) == AT_ONCE
+
+    async def _later(self, facts: Facts) -> None:
+        """Not again at once: an incident that cannot be pursued must not keep the others waiting."""
+        now = self._env.now()
+        again = later(now, BROKEN_WAITS)
+        await self._pursuit.advance(
+            Advance(incident=facts.incident, version=facts.version, at=now, due=again)
+        )
 
     async def _until_next(self) -> float:
         next_due: Instant | None = await self._pursuit.next_due()

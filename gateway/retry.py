@@ -15,6 +15,7 @@ from gateway.store.base import Begun, Verdict
 BREAKS_PER_PAGE = 3  # a page that breaks its adapter so often is quarantined (delivery semantics 3)
 RETRY_SPACING = 1.0  # seconds: at most one retry a second and person for critical and urgent (8.3)
 BROKE = "adapter-broke"  # our own bug met while the page was being sent: nobody knows what left
+OVERDUE = "overdue"  # an attempt without an end, which is our bug, too
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

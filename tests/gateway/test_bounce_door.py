@@ -166,6 +166,35 @@ def test_a_report_about_several_recipients_is_read_whole() -> None:
     assert [one.state for _, one in door.heard] == ["failed 5.2.2", "delivered 2.0.0"]
 
 
+@pytest.mark.parametrize(
+    ("disposition", "state", "level"),
+    [
+        ("manual-action/MDN-sent-manually; displayed", "displayed", Level.READ),
+        ("automatic-action/MDN-sent-automatically; displayed", "displayed", Level.READ),
+        ("manual-action/MDN-sent-manually; deleted", "deleted", None),
+        ("automatic-action/MDN-sent-automatically; dispatched", "dispatched", None),
+        ("automatic-action/MDN-sent-automatically; processed/error", "processed", None),
+    ],
+)
+def test_what_a_read_receipt_proves(disposition: str, state: str, level: Level | None) -> None:
+    """Displayed is read, where read receipts were asked for; what is deleted or sorted away proves nothing."""
+    door = Door({RELAY: link(read_receipts=True), OTHER: link()})
+    content = mail(
+        "--b\r\nContent-Type: text/plain\r\n\r\nread\r\n--b\r\n"
+        "Content-Type: message/disposition-notification\r\n\r\n"
+        f"Final-Recipient: rfc822; ann@example.net\r\nDisposition: {disposition}\r\n\r\n--b--",
+        From="ann@example.net",
+        MIME_Version="1.0",
+        Content_Type="multipart/report; report-type=disposition-notification; boundary=b",
+    )
+    for name in (RELAY, OTHER):
+        assert door.bring(content, door.token(name), sender=m.Mailbox("ann@example.net")) == 250
+    assert [(name, one.state, one.level) for name, one in door.heard] == [
+        (RELAY, state, level),
+        (OTHER, state, None),
+    ]
+
+
 def test_a_bounce_without_a_report_is_a_setback() -> None:
     """Some servers bounce in words only: from nobody, by a mail server, to a token of ours."""
     door = Door()

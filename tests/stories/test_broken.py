@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from gateway import pursue
 from gateway.lifecycle import State
-from gateway.model import Page
+from gateway.model import Instant, Page
 from gateway.outcome import InDoubt, NotSent, Outcome, Taken
+from gateway.people.escalate import next_move
+from gateway.store.base import Advance, Facts
 from gateway.store.memory import MemoryStore
 from tests.stories.conftest import Tell
 from tests.stories.wide import WIDE, Desk
@@ -19,7 +26,7 @@ def wide(tell: Tell, desk: Desk) -> Story:
     return tell(WIDE, adapters={"wide": desk.spec()})
 
 
-def test_a_page_that_breaks_its_adapter_is_quarantined_after_three_times(tell: Tell) -> None:
+def test_f49_a_page_that_breaks_its_adapter_is_quarantined_after_three_times(tell: Tell) -> None:
     """It fails with an event; an adapter's bug is in the log each time (F49)."""
     desk = Desk()
     desk.says = poison
@@ -33,7 +40,7 @@ def test_a_page_that_breaks_its_adapter_is_quarantined_after_three_times(tell: T
     assert story.expect_failures("adapter broke") == 3
 
 
-def test_other_pages_go_on_meanwhile(tell: Tell) -> None:
+def test_f49_other_pages_go_on_meanwhile(tell: Tell) -> None:
     """The lane of a poisonous page is late by a second at the most (F49)."""
     desk = Desk()
     desk.takes = 0.1
@@ -60,6 +67,47 @@ def test_a_poisonous_page_alone_does_not_rest_its_link(tell: Tell) -> None:
     story.page("desk:2", message_class=NORMAL)
     assert story.wait_for(lambda: len(desk.pages) == 4) <= 1
     story.expect_failures("adapter broke")
+
+
+def test_what_an_accident_left_half_said_is_never_part_of_another_page(tell: Tell) -> None:
+    """The conversation in which an adapter broke takes nothing more; the next page has one of its own."""
+    desk = Desk()
+    desk.takes = 0.1
+    desk.says = poison
+    story = wide(tell, desk)
+    story.page("desk:1", text="poison", message_class=NORMAL)
+    story.wait_for(lambda: len(desk.pages) == 1)
+    story.forward(1)
+    story.page("desk:2", message_class=NORMAL)
+    story.wait_for(lambda: len(desk.pages) == 2)
+    assert len(desk.opened) == 2
+    story.expect_failures("adapter broke")
+
+
+def test_an_incident_that_cannot_be_pursued_is_looked_at_once_a_minute(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own bug about one alert neither spins nor keeps the others waiting."""
+    story = tell(terminals={ONE: {}, TWO: {}})
+    story.weather(ONE, refuse=True)
+    looked: list[str] = []
+
+    def broken(classes: Any, facts: Facts, now: Instant) -> Advance:
+        if facts.public_id == poisonous.id:
+            looked.append(facts.public_id)
+            raise ValueError("a bug of the ladder")
+        return next_move(classes, facts, now)
+
+    monkeypatch.setattr(pursue, "next_move", broken)
+    poisonous = story.page("bob", text="poison", message_class=CRITICAL)
+    other = story.page("alice", text="Cath lab 2", message_class=CRITICAL)
+    assert story.wait_for(lambda: story.copies(PAGER)) <= 3
+    before = len(looked)
+    story.forward(minutes=5)
+    assert before <= 3
+    assert 1 <= len(looked) - before <= 12  # once a minute, and when its facts change
+    assert story.look(other).deliveries
+    story.expect_failures("could not be pursued")
 
 
 def test_a_page_that_breaks_one_adapter_takes_the_next_way(tell: Tell) -> None:
@@ -193,8 +241,6 @@ def _report(story: Story, desk: Desk, ref: str) -> None:
 
 def test_a_disk_that_fails_stops_promises_and_sends_nothing_more(tell: Tell) -> None:
     """After the first failed write nothing is accepted and nothing is begun (4.3)."""
-    import pytest
-
     from gateway.errors import StoreFailed
 
     story = tell(terminals={ONE: {}, TWO: {}})

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken
 from protocols.smtp import messages as m
+from protocols.text import printable
 
 ANSWERS = (
     ("2xx to the text", "Taken, handed_over", "the server took responsibility, nothing more"),
@@ -54,12 +55,12 @@ def outcome_of(result: m.Result) -> Outcome:
     """What became of a page, in our words: the table ``ANSWERS`` (RFC 5321 4.2, RFC 3463)."""
     match result:
         case m.NotSent(lacking=""):
-            return NotSent(code="lost", why=printable(result.why))
+            return NotSent(code="lost", why=in_short(result.why))
         case m.NotSent(lacking=lacking):
             about = About.ADDRESS if lacking == "SMTPUTF8" else About.PAGE
-            return Refused(about=about, code=lacking.lower(), why=printable(result.why))
+            return Refused(about=about, code=lacking.lower(), why=in_short(result.why))
         case m.InDoubt(why=why):
-            return InDoubt(code="no-answer", why=printable(why))
+            return InDoubt(code="no-answer", why=in_short(why))
         case m.Submitted():
             return _answered(result.reply, result.step)
         case _:
@@ -68,7 +69,7 @@ def outcome_of(result: m.Result) -> Outcome:
 
 def _answered(reply: m.Reply, step: str) -> Outcome:
     code = str(reply.code)
-    why = f"{_STEPS.get(step, step)}: {printable(reply.text)}"
+    why = f"{_STEPS.get(step, step)}: {in_short(reply.text)}"
     if reply.success:
         return Taken(code=code, why=why)
     if reply.enhanced is not None:
@@ -102,11 +103,6 @@ def _about(reply: m.Reply, step: str) -> About:
     return About.PAGE
 
 
-def on_one_line(text: str) -> str:
-    """*text* with a blank for each character that could end a line or hide one."""
-    return m.CONTROLS.sub(" ", text)
-
-
-def printable(text: str) -> str:
-    """A server's words on one line, at most ``LONGEST_WHY`` characters."""
-    return on_one_line(text)[:LONGEST_WHY]
+def in_short(words: str) -> str:
+    """A server's *words* on one line, at most ``LONGEST_WHY`` characters."""
+    return printable(words)[:LONGEST_WHY]

@@ -15,12 +15,11 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
 from gateway.adapters.base import Evidence, LinksNow, Reception
 from gateway.adapters.discreet import TEXT, without
-from gateway.adapters.smtp.answers import printable
+from gateway.adapters.smtp.answers import in_short
 from gateway.adapters.smtp.envelope import About, BounceAddress
 from gateway.adapters.smtp.settings import SmtpListen, SmtpSettings, own_of
 from gateway.env import Env, Port
@@ -28,17 +27,19 @@ from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName
 from gateway.outcome import Level
 from gateway.waiting import first_of
+from protocols.smtp import mdn
 from protocols.smtp import messages as m
 from protocols.smtp import report as dsn
-from protocols.smtp.server import Caller, Limits, SmtpFactory, SmtpServer
-from protocols.smtp.session import LoginAsked, Received, RecipientAsked, ServerRules, ServerSession
+from protocols.smtp.server import Caller, Limits, SmtpFactory
+from protocols.smtp.session import LoginAsked, Received, RecipientAsked, ServerRules
 
 log = Logger()
 
 TEXT_TIMEOUT = 60.0  # seconds between two lines of a text
+WHOLE_TEXT = 300.0  # seconds for one text as a whole
 ANSWER_TIMEOUT = 30.0  # seconds for the store; then the sender is left without an answer, and comes again
 STOP_TIMEOUT = 10.0  # seconds for what was read to be answered when the gateway stops
-NOBODY = m.Domain("bounces.invalid")  # in the greeting while no link has a bounce address
+NOBODY = "bounces.invalid"  # in the greeting while no link has a bounce address
 
 _OURS = m.Reply(250, ("2.1.5 OK",))
 _NOT_OURS = m.Reply(550, ("5.7.1 Only reports about our own mail are taken here",))
@@ -78,7 +79,18 @@ class BounceDoor:
         self._links = links
         self._env = env
         self._reception = reception
-        self._factory = _House(self, settings, env)
+        self._factory = SmtpFactory(
+            self,
+            env.clock,
+            self._rules,
+            limits=Limits(
+                idle=settings.idle,
+                text=min(TEXT_TIMEOUT, settings.idle),
+                whole=WHOLE_TEXT,
+                answer=ANSWER_TIMEOUT,
+                connections=settings.connections,
+            ),
+        )
         self._port: Port | None = None
 
     @property
@@ -100,7 +112,18 @@ class BounceDoor:
         self._factory.drain()
         await first_of(self._factory.empty(), self._env.sleep(STOP_TIMEOUT))
 
-    def addresses_of_links(self) -> Iterator[tuple[LinkName, SmtpSettings, BounceAddress]]:
+    def _rules(self) -> ServerRules:
+        """Those of the moment: which domains are ours changes with the settings."""
+        domains = dict.fromkeys(bounces.domain for _, _, bounces in self._bounces())
+        return ServerRules(
+            name=m.Domain(self._settings.name or next(iter(domains), NOBODY)),
+            domains=frozenset(domains),
+            lmtp=self._settings.lmtp,
+            mend=True,  # old bouncers write bare LF; nothing here is relayed, so nothing can be smuggled
+            size=self._settings.size,
+        )
+
+    def _bounces(self) -> Iterator[tuple[LinkName, SmtpSettings, BounceAddress]]:
         """The bounce addresses that there are now."""
         for name, settings in self._links().items():
             own = own_of(settings)
@@ -108,7 +131,7 @@ class BounceDoor:
                 yield name, own, bounces
 
     def _whose(self, to: m.Mailbox) -> Whose | None:
-        for link, own, bounces in self.addresses_of_links():
+        for link, own, bounces in self._bounces():
             if (about := bounces.about(to)) is not None:
                 return Whose(link=link, own=own, about=about, token=to.local.partition("+")[2])
         return None
@@ -146,57 +169,6 @@ class BounceDoor:
         return _RECORDED
 
 
-class _House(SmtpFactory):
-    """Serves connections by the rules of the moment: which domains are ours changes with the settings."""
-
-    def __init__(self, door: BounceDoor, settings: SmtpListen, env: Env) -> None:
-        self._door = door
-        self._settings = settings
-        self._waiting: list[Deferred[None]] = []
-        super().__init__(
-            door,
-            env.clock,
-            self._rules_now(),
-            limits=Limits(
-                idle=settings.idle,
-                text=min(TEXT_TIMEOUT, settings.idle),
-                answer=ANSWER_TIMEOUT,
-                connections=settings.connections,
-            ),
-        )
-
-    def buildProtocol(self, addr: object) -> Protocol:
-        return SmtpServer(self, ServerSession(self._rules_now()))
-
-    def _rules_now(self) -> ServerRules:
-        domains = dict.fromkeys(bounces.domain for _, _, bounces in self._door.addresses_of_links())
-        named = self._settings.name or next(iter(domains), NOBODY)
-        return ServerRules(
-            name=m.Domain(named),
-            domains=frozenset(domains),
-            lmtp=self._settings.lmtp,
-            mend=True,  # old bouncers write bare LF; nothing here is relayed, so nothing can be smuggled
-            size=self._settings.size,
-        )
-
-    def left(self, connection: SmtpServer) -> None:
-        """A connection ended."""
-        super().left(connection)
-        if not self._open:
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                one.callback(None)
-
-    def empty(self) -> Deferred[None]:
-        """Fires when no connection is left."""
-        empty: Deferred[None] = Deferred()
-        if self._open:
-            self._waiting.append(empty)
-        else:
-            empty.callback(None)
-        return empty
-
-
 # ---------------------------------------------------------------- their words to ours
 
 
@@ -205,7 +177,11 @@ def evidence(content: m.Content, sender: m.Mailbox | None, whose: Whose, at: Ins
     if (report := dsn.read(content)) is not None:
         yield from dict.fromkeys(_of_recipient(one, whose, at) for one in report.recipients)
         return
-    # Here a disposition notification is read (RFC 8098), once protocols.smtp has a reader for it.
+    if (notification := mdn.read(content)) is not None:
+        state = notification.disposition.value
+        shown = notification.disposition is mdn.Disposition.DISPLAYED and not notification.error
+        yield _evidence(whose, at, state, level=Level.READ if shown and whose.own.read_receipts else None)
+        return
     if _bounced(content, sender):
         yield _evidence(whose, at, "bounced", setback="came back, without a report in a standard form")
 
@@ -217,7 +193,7 @@ def _of_recipient(one: dsn.RecipientReport, whose: Whose, at: Instant) -> Eviden
         case dsn.Action.FAILED:
             words = one.diagnostic or WORDS.get(one.status.partition(".")[2], "failed")
             words = without(f"{one.status} {words}".strip(), whose.token, TEXT)
-            return _evidence(whose, at, state, setback=printable(words))
+            return _evidence(whose, at, state, setback=in_short(words))
         case dsn.Action.DELIVERED:
             sure = whose.own.reports == "success"
             return _evidence(whose, at, state, level=Level.ON_DEVICE if sure else Level.IN_PROGRESS)

@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectError
 
 from gateway.adapters.base import Findings, Measure, Parts, Reception, Session
 from gateway.adapters.discreet import SECRET, TEXT, without
-from gateway.adapters.smtp.answers import on_one_line, outcome_of, printable
+from gateway.adapters.smtp.answers import in_short, outcome_of
 from gateway.adapters.smtp.settings import SmtpSettings, own_of
 from gateway.env import Address, Env, Tls
 from gateway.model import LinkName, MessageClass, Page
@@ -23,6 +23,7 @@ from protocols.smtp import session as s
 from protocols.smtp.client import Conversation, Limits
 from protocols.smtp.codec import Offer
 from protocols.smtp.mail import Letter, compose
+from protocols.text import printable
 
 OPEN_TIMEOUT = 10.0  # seconds, delivery semantics 8.1
 ANSWER_TIMEOUT = 300.0  # seconds for the final dot: relays that deliver before they answer (8.1)
@@ -76,7 +77,7 @@ class SmtpLink:
         await conversation.quit()
         offer = told.offer
         lacks = self._own.reports != "none" and "DSN" not in offer
-        says = f"{self._own.at} greets: {printable(told.greeting.text)[:80]}"
+        says = f"{self._own.at} greets: {in_short(told.greeting.text)[:80]}"
         return Findings(
             reached=True,
             says=f"{says}; it offers no DSN: reports cannot be asked for" if lacks else says,
@@ -97,7 +98,7 @@ class SmtpLink:
         opened = await conversation.open()
         if isinstance(opened, s.Opened):
             return conversation, opened
-        why = printable(without(opened.why, _credentials(own), SECRET))
+        why = in_short(without(opened.why, _credentials(own), SECRET))
         code = {"CONN": "connect", "STARTTLS": "tls", "AUTH": "login"}.get(opened.step, "greeting")
         return NotSent(code=code if opened.reply is None else f"{code}-{opened.reply.code}", why=why)
 
@@ -181,9 +182,6 @@ class SmtpSession:
         own = self._own
         name, address = own.sender
         subject = self._subject(page)
-        fields = IMPORTANCE[page.message_class]
-        if own.read_receipts:  # RFC 8098 2.1: equal to the envelope sender, or programs ask the reader first
-            fields += f"Disposition-Notification-To: <{sender}>\r\n".encode()
         letter = Letter(
             sender=address,
             name=name,
@@ -192,14 +190,15 @@ class SmtpSession:
             to=(to,),
             subject=None if subject is None else m.HeaderText(subject),
             text=page.text,
+            tell_read=sender if own.read_receipts else None,
         )
-        return m.Content(fields + compose(letter))
+        return m.Content(IMPORTANCE[page.message_class] + compose(letter))
 
     def _subject(self, page: Page) -> str | None:
         """The Subject; one line without controls, whatever the text is."""
         if self._own.subject is None:
             return None
-        text = " ".join(on_one_line(page.text).split())
+        text = " ".join(printable(page.text).split())
         short = text if len(text) <= SHORT else f"{text[: SHORT - 1].rstrip()}…"
         words = {"{class}": page.message_class.token.capitalize(), "{ref}": page.ref or "", "{short}": short}
         subject = self._own.subject
@@ -225,7 +224,7 @@ def measured(settings: LinkSettings) -> Measure:
         if text.isprintable():
             return Parts(texts=(text,), fits=len(text) <= limit)
         kept = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-        shown = "\n".join(map(on_one_line, kept.split("\n")))
+        shown = "\n".join(map(printable, kept.split("\n")))
         replaced = sum(one != other for one, other in zip(kept, shown, strict=True))
         return Parts(texts=(shown,), replaced=replaced, fits=len(shown) <= limit)
 
