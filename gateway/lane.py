@@ -436,6 +436,7 @@ class Lane:
             expires=begun.deadline,
             sender=begun.content.callback,
             replies=begun.content.replies,
+            ref=begun.ref,
             copy=copy,
         )
 

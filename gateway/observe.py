@@ -425,6 +425,25 @@ EVENTS = (
         "The gateway cannot do its work; if that lasts for WatchdogSec, systemd ends it and starts it again.",
     ),
     Event("watchdog fed again after {seconds} s", "warn", (), "It can again."),
+    Event(
+        "mail refused at the bounce door: no address of ours, from {peer}",
+        "info",
+        (),
+        "Mail to an address that no SMTP link wrote: nothing is taken but reports.",
+    ),
+    Event(
+        "mail to the bounce door of {link} is no report",
+        "info",
+        (),
+        "A vacation answer, or words of a person: it was taken and proves nothing.",
+    ),
+    Event(
+        "report about {link} not recorded: the store failed",
+        "error",
+        (),
+        "The sender was told 451 and comes again.",
+    ),
+    Event("a simulated report failed", "critical", (), "A mistake of ours in a simulated mail relay."),
     Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(
         "adapter broke on delivery {delivery}",

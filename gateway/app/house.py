@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,15 @@ from twisted.logger import Logger
 
 from gateway import __version__
 from gateway.accept import Accept, LinkView
-from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
+from gateway.adapters.base import (
+    Accepted,
+    AdapterSpec,
+    Client,
+    Evidence,
+    Findings,
+    Listener,
+    Submission,
+)
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
@@ -142,6 +151,7 @@ class House:
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
+        self._listeners: dict[str, Listener] = {}
         self._ready = False
         self._reloading = False
 
@@ -172,6 +182,8 @@ class House:
         self._watchdog.stop()
         self._env.supervisor.say("STOPPING=1", "STATUS=Stopping: what is begun finishes")
         self.accept.draining = True
+        for listener in self._listeners.values():
+            await listener.stop()
         for port in self._ports:
             await _settled(port.stopListening())
         if self.spool is not None:
@@ -246,6 +258,12 @@ class House:
             )
             self._ports.append(await self._env.net.listen(door, server, tls))
             self._servers.append(server)
+        for name, own in self._settings.listen.own.items():
+            spec = self._specs[name].listener
+            assert spec is not None
+            listener = spec.make(own, partial(self._links_of, name), self._env, self.reception)
+            await listener.start()
+            self._listeners[name] = listener
 
     def _counted(self, handler: Handler) -> Handler:
         """*handler*, with its answers counted by code."""
@@ -262,7 +280,16 @@ class House:
         """Where the doors really are (a port 0 has become a number)."""
         return tuple(port.getHost() for port in self._ports)
 
+    def listening(self, adapter: str) -> tuple[Any, ...]:
+        """Where the door of *adapter* really is; empty if it has none."""
+        listener = self._listeners.get(adapter)
+        return () if listener is None else listener.addresses
+
     # -------------------------------------------------------------- links
+
+    def _links_of(self, adapter: str) -> dict[LinkName, LinkSettings]:
+        """The links that *adapter* runs now."""
+        return {name: own for name, own in self._own.items() if own.adapter == adapter}
 
     def _modes(self) -> Iterator[tuple[LinkName, str, bool]]:
         for lane in self.dispatch.lanes():
@@ -483,9 +510,11 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
     return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
 
 
-def _doors(listen: Listen) -> tuple[str, bool] | None:
+def _doors(listen: Listen) -> tuple[Listen, bool]:
     """What of the doors cannot change while they are open; a certificate can."""
-    return None if listen.http is None else (listen.http.at, listen.http.tls is not None)
+    if listen.http is None or listen.http.tls is None:
+        return listen, False
+    return replace(listen, http=replace(listen.http, tls=None)), True
 
 
 def _digest(settings: Settings) -> str:

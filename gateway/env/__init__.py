@@ -82,6 +82,11 @@ class Net(Protocol):
         """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
         ...
 
+    def tls_options(self, tls: Tls, host: str) -> Any:
+        """What ``startTLS`` of a transport to *host* takes, for protocols that change to TLS on the way.
+        Twisted's ConnectError if *ca_file* cannot be used."""
+        ...
+
     def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
         """Listen at ``host:port``, ``unix:/path`` (mode 0600) or ``systemd:NAME`` (a socket that the
         supervisor handed over), under TLS if *tls* is given (not in

@@ -50,7 +50,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Supervisor, Worker
+from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Supervisor, Tls, Worker
 from gateway.model import Instant, later
 
 T = TypeVar("T")
@@ -540,6 +540,10 @@ class SimulatedNet:
     def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         return _Endpoint(self._env, address, open_timeout)
 
+    def tls_options(self, tls: Tls, host: str) -> Any:
+        """For ``startTLS`` of a simulated transport, which believes anything."""
+        return tls
+
     def listen(self, at: str, factory: Any, tls: object = None) -> Deferred[Port]:
         env = self._env
         host, _, port = at.rpartition(":")
@@ -818,6 +822,9 @@ class SimulatedTransport:
 
     def stopProducing(self) -> None:
         self.loseConnection()
+
+    def startTLS(self, options: object) -> None:
+        """TLS is outside the simulation: both ends are who they say, and bytes pass as they are."""
 
     def getPeer(self) -> IPv4Address:
         return self._there

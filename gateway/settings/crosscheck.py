@@ -15,16 +15,19 @@ from gateway.settings import patterns
 from gateway.settings.complaints import LISTED, Complaints, Mark, quoted
 from gateway.settings.document import Entries, place
 from gateway.settings.kinds import KINDS, Unfit, is_loopback
-from gateway.settings.types import ClientSettings, Person, Settings
+from gateway.settings.types import Adapter, ClientSettings, Person, Settings
 
 _ADDRESS = re.compile(r"[!-~]{1,254}")  # one word of ASCII, whatever the carrier; patterns.MAX_ADDRESS
 EVERYONE = "everyone"
 
 
-def crosscheck(settings: Settings, top: Entries, complaints: Complaints) -> None:
+def crosscheck(
+    settings: Settings, top: Entries, complaints: Complaints, specs: Mapping[str, Adapter]
+) -> None:
     """Complain about everything in *settings*, read from *top*, that does not fit together."""
     check = _Check(settings, top, complaints)
     check.names()
+    check.doors(specs)
     check.carriers()
     check.texts()
     check.plans()
@@ -88,6 +91,22 @@ class _Check:
             if carrier.text not in self._settings.texts:
                 what = f"there is no text {quoted(carrier.text)}."
                 self._unknown(("carriers", name, "text"), what, carrier.text, self._settings.texts)
+
+    def doors(self, specs: Mapping[str, Adapter]) -> None:
+        """What comes back to a link finds its door open."""
+        for name in self._settings.link_names():
+            link = self._settings.link(name)
+            carrier, _, way = name.partition(".")
+            path = ("carriers", carrier, "links", way)
+            if link is None or link.own is None or not self._complaints.sound(*path):
+                continue
+            door = specs[link.adapter].listener
+            if door is None or link.adapter in self._settings.listen.own:
+                continue
+            if (key := door.needed_by(link)) is not None and self._complaints.sound("listen", link.adapter):
+                what = f"nothing will come back to it: listen.{link.adapter} is not open."
+                remedy = f"Write {link.adapter}: {{}} below listen."
+                self._complaints.warning(place(self._top, (*path, key)), (*path, key), what, remedy)
 
     def texts(self) -> None:
         """The last form must fit whatever was written: it may not hold the text itself."""

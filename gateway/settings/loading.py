@@ -73,7 +73,7 @@ def load(
     base = None if files.whole else Settings(carriers={})  # a section may be in a file that was not read
     settings: Settings = converter.struct(top, Settings, (), Mark(file, 1, 1), base=base)
     if files.whole:
-        crosscheck(settings, top, complaints)
+        crosscheck(settings, top, complaints, specs)
     settings = with_certificate(settings, top, complaints, read, now)
     complaints.raise_if_any()
     return msgspec.structs.replace(

@@ -8,7 +8,7 @@ bytes. Sections that have no room yet (rotas, escalations, listeners of carrier 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -73,11 +73,24 @@ class Checking(Protocol):
     def check(self) -> Iterable[Objection]: ...
 
 
+class AdapterDoor(Protocol):
+    """What the settings need to know of an adapter's listener; ListenerSpec is one."""
+
+    @property
+    def settings(self) -> type[msgspec.Struct]: ...
+
+    @property
+    def needed_by(self) -> Callable[[LinkSettings], str | None]: ...
+
+
 class Adapter(Protocol):
     """What the settings need to know of an adapter; AdapterSpec is one."""
 
     @property
     def settings(self) -> type[msgspec.Struct]: ...
+
+    @property
+    def listener(self) -> AdapterDoor | None: ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,9 +125,12 @@ class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*own*: settings of the adapters' doors, by the name of the adapter, the key that they stand under."""
+
     http: Annotated[HttpListen | None, Meta(description="The HTTP API; `none`: there is none.")] = (
         HttpListen()
     )
+    own: dict[str, Any] = {}
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -448,7 +464,7 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "idempotency",
         ]
     ),
-    Listen: frozenset({"snpp", "tap", "wctp", "smpp", "smtp"}),
+    Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
     ClientSettings: frozenset({"tell"}),
     Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
     DeviceRule: frozenset({"countries"}),

@@ -29,6 +29,15 @@ def curl() -> None:
 
 
 @pytest.fixture(scope="session")
+def postfix() -> None:
+    """The same for Postfix, which only root can start."""
+    if shutil.which("postfix") is None:
+        _missing("postfix is not installed (Debian package postfix)")
+    if os.getuid() != 0:
+        _missing("a private Postfix can be started by root only")
+
+
+@pytest.fixture(scope="session")
 def systemd_analyze() -> None:
     """The same for systemd-analyze, from the version on that looks at units which are not installed."""
     if shutil.which("systemd-analyze") is None:
