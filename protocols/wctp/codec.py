@@ -181,9 +181,10 @@ class _Writer:
         if not dtd.in_version(element, self._version):
             raise InvalidValue(dtd.PREFIX + name, f"is not in WCTP {self._version}")
         attributes = "".join(
-            self._attribute(one, getattr(of, one.field))
-            for one in element.attributes
-            if dtd.in_version(one, self._version)
+            [
+                self._attribute(one, getattr(of, one.field))
+                for one in dtd.ATTRIBUTES[dtd.PREFIX + name, self._version].values()
+            ]
         )
         inner = "".join(content)
         return f"<wctp-{name}{attributes}>{inner}</wctp-{name}>" if inner else f"<wctp-{name}{attributes}/>"
@@ -518,53 +519,54 @@ class Reader:
     # Finding
 
     def attributes(self, node: Node, name: str | None = None) -> dict[str, Any]:
-        """The fields that the attributes of *node* give, read as those of *name*; what is not there is
-        not in it."""
+        """The fields that the attributes of *node* give, read as those of *name*; what is not there, or is
+        empty and may be missing, is not in it."""
         out: dict[str, Any] = {}
-        element = dtd.ELEMENTS[dtd.PREFIX + name if name else node.name]
-        for one in element.attributes:
-            if not dtd.in_version(one, self._version):
+        known = dtd.ATTRIBUTES[dtd.PREFIX + name if name else node.name, self._version]
+        for given, said in node.attributes.items():
+            one = known.get(given.lower())
+            if one is None or (given != one.name and one.name in node.attributes):
                 continue
-            said = _looked_up(node.attributes, one.name)
-            place = f"{node.name}/@{one.name}"
-            if one.kind is int and (said or one.required):
-                out[one.field] = self._number(said or "", place)
-            elif said is None or (one.kind is not MessageId and not said.strip()):
-                if one.required:
-                    raise Fault(Code.NOT_VALID, "is missing", place)
-            elif one.required or said.strip():
-                value = self._value(one, said, place)
+            if one.kind is int:
+                out[one.field] = self._number(said, node, one)
+            elif said.strip() or (one.required and one.kind is MessageId):
+                value = self._value(one, said, node)
                 if value is not None:
                     out[one.field] = value
+        for one in known.values():
+            if one.required and one.field not in out:
+                if one.kind is not int:
+                    raise Fault(Code.NOT_VALID, "is missing", f"{node.name}/@{one.name}")
+                out[one.field] = self._number("", node, one)
         return out
 
-    def _number(self, said: str, place: str) -> int | None:
+    def _number(self, said: str, node: Node, one: dtd.Attribute) -> int | None:
         if _NUMBER.fullmatch(said.strip()):
             return int(said)
-        self._quirks.append(f"{place} is no number")
+        self._quirks.append(f"{node.name}/@{one.name} is no number")
         return None
 
-    def _value(self, one: dtd.Attribute, said: str, place: str) -> Any:
+    def _value(self, one: dtd.Attribute, said: str, node: Node) -> Any:
         kind = one.kind
         if isinstance(kind, dtd.Words):
-            if (word := kind.spelled(said)) is None:
-                self._quirks.append(f"{place} is none of its words")
-                return kind.unknown
-            return kind.values[word]
-        if issubclass(kind, datetime):
-            try:
-                return parse_time(said)
-            except InvalidValue as problem:
-                if self._strict or one.name in _DUE:
-                    raise Fault(Code.INVALID_TIME, f"time {problem.reason}", place) from None
-                self._quirks.append(f"{place} is no time")
-                return None
-        if kind is WctpLine:
-            return line_of(said)
+            if (word := kind.spelled(said)) is not None:
+                return kind.values[word]
+            self._quirks.append(f"{node.name}/@{one.name} is none of its words")
+            return kind.unknown
         try:
+            if kind is WctpLine:
+                return line_of(said)
+            if issubclass(kind, datetime):
+                return parse_time(said)
             return kind(said if kind is WctpSecret else said.strip())
         except InvalidValue as problem:
-            raise Fault(Code.NOT_VALID, problem.reason, place, problem.limit) from None
+            place = f"{node.name}/@{one.name}"
+            if kind is not datetime:
+                raise Fault(Code.NOT_VALID, problem.reason, place, problem.limit) from None
+            if self._strict or one.name in _DUE:
+                raise Fault(Code.INVALID_TIME, f"time {problem.reason}", place) from None
+            self._quirks.append(f"{place} is no time")
+            return None
 
     def _one(self, node: Node, *names: str) -> Node | None:
         """The child that is one of *names*; two would be two meanings."""

@@ -404,13 +404,21 @@ def in_version(one: Element | Attribute, version: Version) -> bool:
     return one.since <= version <= one.until
 
 
+# Of an element in a version, by lower case, in the order of the DTD.
+ATTRIBUTES = {
+    (name, version): {one.name.lower(): one for one in element.attributes if in_version(one, version)}
+    for name, element in ELEMENTS.items()
+    for version in Version
+}
+
+
 def fault(node: Node, version: Version) -> str | None:
     """Why *node* is not valid by the DTD of *version*, in words without anything its sender wrote but names
     of known elements and attributes; None if it is. The texts of CDATA attributes are not looked at."""
     element = ELEMENTS.get(node.tag)
     if element is None or not in_version(element, version):
         return f"an element that is not in WCTP {version} ({node.name if element else 'unknown'})"
-    known = {one.name: one for one in element.attributes if in_version(one, version)}
+    known = {one.name: one for one in ATTRIBUTES[node.name, version].values()}
     for name, value in node.attributes.items():
         if name not in known:
             return f"{node.name} has an attribute that it does not have in WCTP {version}"

@@ -17,6 +17,8 @@ from msgspec import Struct
 from protocols.wctp.messages import Code
 
 ROOT = "wctp-Operation"
+MAX_IDENTIFIERS = 2  # of a DOCTYPE: one public, one of a system
+MAX_PROLOG = 50  # declarations, comments and instructions before the root; ours: real senders have two
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -160,7 +162,9 @@ _DOCTYPE_MARK = re.compile(r"[\"'>\[]")
 def _prolog(text: str) -> tuple[int, str | None]:
     """Where the root begins, and the last quoted identifier of a DOCTYPE before it."""
     at, doctype, seen = 0, None, False
-    while found := _NOT_BLANK.search(text, at):
+    for _ in range(MAX_PROLOG):
+        if not (found := _NOT_BLANK.search(text, at)):
+            raise Fault(Code.CANNOT_PARSE, "no element found")
         at = found.start()
         if text.startswith("<?", at):
             at = _behind(text, "?>", at)
@@ -172,7 +176,7 @@ def _prolog(text: str) -> tuple[int, str | None]:
             at, doctype, seen = *_doctype(text, at + 9), True
         else:
             return at, doctype
-    raise Fault(Code.CANNOT_PARSE, "no element found")
+    raise Fault(Code.NOT_VALID, "too much before the first element", limit=MAX_PROLOG)
 
 
 def _behind(text: str, mark: str, at: int) -> int:
@@ -187,16 +191,16 @@ def _doctype(text: str, at: int) -> tuple[int, str | None]:
     if not name or name[1] != ROOT:
         raise Fault(Code.NOT_VALID, f"DOCTYPE is not of {ROOT}")
     at, identifier = name.end(), None
-    while found := _DOCTYPE_MARK.search(text, at):
-        match found[0]:
-            case ">":
-                return found.end(), identifier
-            case "[":
-                raise Fault(Code.NOT_VALID, "DOCTYPE has declarations of its own")
-            case quote:
-                at = _behind(text, quote, found.end())
-                identifier = text[found.end() : at - 1]
-    raise Fault(Code.CANNOT_PARSE, "document is cut")
+    for _ in range(MAX_IDENTIFIERS + 1):
+        if not (found := _DOCTYPE_MARK.search(text, at)):
+            raise Fault(Code.CANNOT_PARSE, "document is cut")
+        if found[0] == ">":
+            return found.end(), identifier
+        if found[0] == "[":
+            raise Fault(Code.NOT_VALID, "DOCTYPE has declarations of its own")
+        at = _behind(text, found[0], found.end())
+        identifier = text[found.end() : at - 1]
+    raise Fault(Code.NOT_VALID, "DOCTYPE has too many identifiers", limit=MAX_IDENTIFIERS)
 
 
 # HTML's names of characters
@@ -282,7 +286,7 @@ class _Growth:
         if len(attributes) > 2 * limits.attributes:
             self._over(Code.NOT_VALID, "too many attributes", limits.attributes)
         values = attributes[1::2]
-        if any(len(value) > limits.value for value in values):
+        if values and max(map(len, values)) > limits.value:
             self._over(Code.NOT_VALID, "an attribute is too long", limits.value)
         named = zip(attributes[::2], values, strict=True)
         node = Node(tag, name, dict(named))
