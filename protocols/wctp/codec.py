@@ -504,6 +504,7 @@ def _looked_up(attributes: dict[str, str], name: str) -> str | None:
 
 
 _BLANKS = " \t\r\n"
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _DUE = frozenset({"deliveryAfter", "deliveryBefore"})  # the times that decide something
 _T = TypeVar("_T")
@@ -641,11 +642,10 @@ class Reader:
         fields = {"encoding": default} | self.attributes(node)
         if fields["encoding"] is m.Encoding.STANDARD:
             return m.TransparentData(data=node.text.encode(), **fields)
-        try:
-            data = b64decode("".join(node.text.split()).encode("ascii"), validate=True)
-        except ValueError:  # also its base64 and Unicode kinds
-            raise Fault(Code.NO_BINARY, "is not base64", node.name) from None
-        return m.TransparentData(data=data, **fields)
+        text = "".join(node.text.split())
+        if not _BASE64.fullmatch(text):
+            raise Fault(Code.NO_BINARY, "is not base64", node.name)
+        return m.TransparentData(data=b64decode(text), **fields)
 
     def _result(self, node: Node) -> m.Success | m.Failure:
         node = self._one(node, "Confirmation") or node  # a client of the field wraps its acknowledgements

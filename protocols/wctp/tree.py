@@ -188,6 +188,8 @@ def _behind(text: str, mark: str, at: int) -> int:
 def _doctype(text: str, at: int) -> tuple[int, str | None]:
     """The end of a DOCTYPE and its system identifier. A subset of its own is refused before it is read."""
     name = _NAME.match(text, at)
+    if (name.end() if name else at) == len(text):
+        raise Fault(Code.CANNOT_PARSE, "document is cut")
     if not name or name[1] != ROOT:
         raise Fault(Code.NOT_VALID, f"DOCTYPE is not of {ROOT}")
     at, identifier = name.end(), None
