@@ -16,7 +16,7 @@ from protocols.wctp.messages import Kind, Version, WctpId, WctpLine, WctpText
 from protocols.wctp.tree import Fault, Limits, Node, Tolerance, grown
 
 DEPTH = 3  # how far below wctp-Operation a result is looked for
-_TOLERANCE = Tolerance(any_version=True, html_names=True)
+TOLERANCE = Tolerance(any_version=True, html_names=True)  # for every answer, also those that `read` reads
 _RESULTS = ("wctp-Success", "wctp-ClientSuccess", "wctp-Failure")
 _ANSWERS = (
     "wctp-Confirmation",
@@ -69,8 +69,8 @@ def judged(
     if not body.strip(b" \t\r\n\0"):
         return Foreign(why=f"HTTP {status} without a body")
     try:
-        tree = grown(body, limits, _TOLERANCE, dtd.NAMES, dtd.TEXTS)
-        reader = Reader(Version.V1_3, m.LATEST, _TOLERANCE, tree.quirks)
+        tree = grown(body, limits, TOLERANCE, dtd.NAMES, dtd.TEXTS)
+        reader = Reader(Version.V1_3, m.LATEST, TOLERANCE, tree.quirks)
         return _concluded(status, tree.root, reader)
     except Fault as fault:
         return Foreign(why=f"HTTP {status}, {_what(status, body, fault)}")

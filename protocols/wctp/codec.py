@@ -29,7 +29,9 @@ from protocols.wctp.messages import (
     WctpSecret,
     WctpText,
 )
-from protocols.wctp.tree import ROOT, Fault, Limits, Node, Tolerance, Tree, grown
+from protocols.wctp.tree import ROOT, Fault, Node, Tree, grown
+from protocols.wctp.tree import Limits as Limits
+from protocols.wctp.tree import Tolerance as Tolerance
 
 # Texts
 
@@ -141,7 +143,7 @@ def answering(heard: m.Document | Unreadable, doctypes: Collection[str] = ()) ->
         case m.Document(spelling=spelling, doctype=doctype):
             named = doctype if doctype in doctypes else None
             return Dialect(spelling=spelling, doctype=DoctypeUrl(named) if named else None)
-        case Unreadable(version=spelling):
+        case Unreadable(spelling=spelling):
             return Dialect(spelling=spelling)
         case _:
             assert_never(heard)
@@ -420,6 +422,7 @@ class _Writer:
 # Read
 
 
+MAX_QUIRKS = 20  # that a document is said to have; ours, they go into one line of a log
 DEFAULT_LIMITS = Limits()
 LENIENT = Tolerance()
 
@@ -461,7 +464,7 @@ def _unreadable(fault: Fault, spelling: str, status: int = 200) -> Unreadable:
         reason=fault.reason,
         place=fault.place,
         limit=fault.limit,
-        version=spelling,
+        spelling=spelling,
         status=status,
     )
 
@@ -508,6 +511,7 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _DUE = frozenset({"deliveryAfter", "deliveryBefore"})  # the times that decide something
 _T = TypeVar("_T")
+_C = TypeVar("_C", bound=m.MessageControl)
 
 
 class Reader:
@@ -516,6 +520,10 @@ class Reader:
     def __init__(self, version: Version, spelling: str, tolerance: Tolerance, quirks: list[str]) -> None:
         self._version, self._spelling, self._strict = version, spelling, tolerance.strict
         self._quirks = quirks
+
+    def _forgiven(self, quirk: str) -> None:
+        if len(self._quirks) < MAX_QUIRKS and quirk not in self._quirks:
+            self._quirks.append(quirk)
 
     # Finding
 
@@ -544,7 +552,7 @@ class Reader:
     def _number(self, said: str, node: Node, one: dtd.Attribute) -> int | None:
         if _NUMBER.fullmatch(said.strip()):
             return int(said)
-        self._quirks.append(f"{node.name}/@{one.name} is no number")
+        self._forgiven(f"{node.name}/@{one.name} is no number")
         return None
 
     def _value(self, one: dtd.Attribute, said: str, node: Node) -> Any:
@@ -552,7 +560,7 @@ class Reader:
         if isinstance(kind, dtd.Words):
             if (word := kind.spelled(said)) is not None:
                 return kind.values[word]
-            self._quirks.append(f"{node.name}/@{one.name} is none of its words")
+            self._forgiven(f"{node.name}/@{one.name} is none of its words")
             return kind.unknown
         try:
             if kind is WctpLine:
@@ -566,7 +574,7 @@ class Reader:
                 raise Fault(Code.NOT_VALID, problem.reason, place, problem.limit) from None
             if self._strict or one.name in _DUE:
                 raise Fault(Code.INVALID_TIME, f"time {problem.reason}", place) from None
-            self._quirks.append(f"{place} is no time")
+            self._forgiven(f"{place} is no time")
             return None
 
     def _one(self, node: Node, *names: str) -> Node | None:
@@ -602,14 +610,15 @@ class Reader:
     def _recipient(self, node: Node) -> m.Recipient:
         return m.Recipient(**self.attributes(self._need(node, "Recipient")))
 
-    def _control(self, node: Node) -> m.MessageControl:
+    def _control(self, node: Node, name: str, kind: type[_C]) -> _C:
         """Missing altogether it is all defaults; one that is there must have its messageID."""
-        if found := self._one(node, "MessageControl"):
-            return m.MessageControl(**self.attributes(found))
-        if found := self._one(node, "ClientMessageControl"):
-            return m.MessageControl(message_id=MessageId(""), **self.attributes(found))
-        self._quirks.append(f"{node.name} has no wctp-MessageControl")
-        return m.MessageControl(message_id=MessageId(""))
+        found = self._one(node, "MessageControl", "MsgMultiControl", "ClientMessageControl")
+        if found is None:
+            self._forgiven(f"{node.name} has no wctp-{name}")
+        elif found.name != "wctp-ClientMessageControl":
+            return kind(**self.attributes(found, name))
+        fields = self.attributes(found) if found else {}
+        return kind(message_id=MessageId(""), **fields)
 
     def _payload(self, node: Node, control: m.ClientControl | None = None) -> m.Payload:
         preformatted = control is not None and control.preformatted
@@ -661,7 +670,7 @@ class Reader:
         header = self._need(node, "ResponseHeader")
         return m.ResponseHeader(
             originator=self._originator(header),
-            control=self._control(header),
+            control=self._control(header, "MessageControl", m.MessageControl),
             recipient=self._recipient(header),
             **self.attributes(header),
         )
@@ -700,7 +709,7 @@ class Reader:
 
     def submit_request(self, node: Node) -> m.SubmitRequest:
         header = self._need(node, "SubmitHeader")
-        control = self._control(header)
+        control = self._control(header, "MessageControl", m.MessageControl)
         return m.SubmitRequest(
             originator=self._originator(header),
             control=control,
@@ -711,9 +720,7 @@ class Reader:
 
     def send_msg_multi(self, node: Node) -> m.SendMsgMulti:
         header = self._need(node, "MsgMultiHeader")
-        control = m.MultiControl(
-            **self.attributes(self._need(header, "MsgMultiControl", "MessageControl"), "MsgMultiControl")
-        )
+        control = self._control(header, "MsgMultiControl", m.MultiControl)
         recipients = self._all(header, "Recipient")
         if not recipients:
             raise Fault(Code.NOT_VALID, "has no wctp-Recipient", header.name)
@@ -807,7 +814,7 @@ class Reader:
         return m.Confirmation(result=self._result(node))
 
     def bare_failure(self, node: Node) -> m.Confirmation:
-        self._quirks.append("wctp-Failure stands alone")
+        self._forgiven("wctp-Failure stands alone")
         return m.Confirmation(result=self.failure(node))
 
     def submit_client_response(self, node: Node) -> m.SubmitClientResponse:
@@ -847,7 +854,7 @@ class Reader:
             try:
                 fields = self.attributes(one)
             except Fault:  # nobody could acknowledge it
-                self._quirks.append("a wctp-Message without a sequenceNo was left out")
+                self._forgiven("a wctp-Message without a sequenceNo was left out")
             else:
                 messages.append(m.PolledMessage(content=self._item(one, self._polled), **fields))
         return m.PollResponse(messages=tuple(messages), **self._batch(node))

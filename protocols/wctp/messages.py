@@ -653,15 +653,15 @@ class Unreadable(Struct, frozen=True, kw_only=True):
     """A document, or an item in one, that cannot be read, and how its sender is told.
 
     *reason* and *place* (an element or attribute, or line and column) are safe to show: they repeat nothing
-    of what was sent but names of elements. *limit*: which was passed. *version*: the spelling to answer in.
-    *status*: the HTTP status to answer with.
+    of what was sent but names of elements. *limit*: which was passed. *spelling*: the wctpVersion to answer
+    in. *status*: the HTTP status to answer with.
     """
 
     code: Code
     reason: str
     place: str = ""
     limit: int | None = None
-    version: str = LATEST
+    spelling: str = LATEST
     status: int = 200
 
     @property

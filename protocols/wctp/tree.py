@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from msgspec import Struct
 
-from protocols.wctp.messages import Code
+from protocols.wctp.messages import MAX_LINE, Code
 
 ROOT = "wctp-Operation"
 MAX_IDENTIFIERS = 2  # of a DOCTYPE: one public, one of a system
@@ -197,7 +197,7 @@ def _doctype(text: str, at: int) -> tuple[int, str | None]:
         if not (found := _DOCTYPE_MARK.search(text, at)):
             raise Fault(Code.CANNOT_PARSE, "document is cut")
         if found[0] == ">":
-            return found.end(), identifier
+            return found.end(), identifier if identifier and len(identifier) <= MAX_LINE else None
         if found[0] == "[":
             raise Fault(Code.NOT_VALID, "DOCTYPE has declarations of its own")
         at = _behind(text, found[0], found.end())

@@ -384,7 +384,7 @@ def test_b41_a_version_nobody_knows(version: str) -> None:
     """303, answered in the latest; a carrier's answer is read all the same, where its reader says so."""
     body = submit(version=f'wctpVersion="{version}"')
     problem = refusal(read(body))
-    assert (problem.code, problem.version) == (Code.VERSION_NOT_SUPPORTED, "wctp-dtd-v1r3")
+    assert (problem.code, problem.spelling) == (Code.VERSION_NOT_SUPPORTED, "wctp-dtd-v1r3")
     document = read(body, Tolerance(any_version=True))
     assert isinstance(document, m.Document)
     assert (document.version, document.spelling) == (m.Version.V1_3, "wctp-dtd-v1r3")
@@ -569,6 +569,40 @@ def test_b47_an_address_to_answer_to_is_a_text() -> None:
 
 
 # Beyond the list
+
+
+def test_cdata_and_comments_are_xml() -> None:
+    """Text in CDATA is text; a comment is nothing."""
+    page = request(read(submit("<![CDATA[a < b & c]]> <!-- no -->&#233;")))
+    assert page.payload == m.Alphanumeric(text=m.WctpText("a < b & c é"))
+
+
+def test_several_recipients_without_a_control() -> None:
+    """Missing altogether it is all defaults, as for one recipient."""
+    body = example("16-send-msg-multi.xml")
+    start, end = body.index(b"<wctp-MsgMultiControl"), body.index(b"<wctp-Recipient")
+    document = read(body[:start] + body[end:])
+    assert isinstance(document, m.Document)
+    assert isinstance(document.operation, m.SendMsgMulti)
+    assert document.operation.control == m.MultiControl(message_id=m.MessageId(""))
+    assert document.quirks == ("wctp-MsgMultiHeader has no wctp-MsgMultiControl",)
+
+
+def test_what_was_forgiven_is_said_in_few_words() -> None:
+    """Each once, twenty at most."""
+    acks = "".join(
+        f'<wctp-MessageReceived sequenceNo="{i}"><wctp-Success successCode="x"/></wctp-MessageReceived>'
+        for i in range(300)
+    )
+    body = (
+        f'<wctp-Operation><wctp-PollForMessages pollerID="a">{acks}</wctp-PollForMessages></wctp-Operation>'
+    )
+    document = read(body.encode())
+    assert isinstance(document, m.Document)
+    assert document.quirks == (
+        "wctp-Operation/@wctpVersion is missing",
+        "wctp-Success/@successCode is no number",
+    )
 
 
 def test_one_bad_item_does_not_spoil_a_batch() -> None:
