@@ -159,7 +159,7 @@ def test_b37_b38_declarations_of_its_own(subset: str, external: str) -> None:
     body = submit("&a;&a;", prolog=f"<!DOCTYPE wctp-Operation {external}{subset}>")
     problem = refusal(read(body))
     assert (problem.code, problem.reason) == (Code.NOT_VALID, "DOCTYPE has declarations of its own")
-    assert steps(lambda: read(body)) < 80
+    assert steps(lambda: read(body)) < 200
 
 
 def test_b37_a_second_doctype_or_another_name() -> None:
@@ -248,7 +248,7 @@ def test_b39_elements_texts_and_octets() -> None:
         assert long.failure.kind is Kind.PERMANENT
     large = refusal(read(b" " * 262_145))
     assert (large.code, large.limit, large.status) == (302, 262_144, 413)
-    assert steps(lambda: read(b"<" * 300_000)) < 20
+    assert steps(lambda: read(b"<" * 300_000)) < 100
 
 
 def test_b39_what_stands_before_the_root() -> None:
