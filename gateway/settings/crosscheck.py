@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from gateway.model import MessageClass
-from gateway.settings import patterns
+from gateway.settings import patterns, receivers
 from gateway.settings.complaints import LISTED, Complaints, Mark, quoted
 from gateway.settings.document import Entries, place
 from gateway.settings.kinds import is_loopback
-from gateway.settings.types import ClientSettings, Person, Settings
+from gateway.settings.types import ClientSettings, Person, Settings, Tell
 
 _ADDRESS = re.compile(r"[!-~]{1,254}")  # one word of ASCII, whatever the carrier; patterns.MAX_ADDRESS
 EVERYONE = "everyone"
@@ -214,12 +214,25 @@ class _Check:
         if not client.may_page and self._complaints.sound(*path, "may_page"):
             at = place(self._top, path, key=True)
             self._complaints.warning(at, path, "may page nobody.", "Write may_page: [everyone].")
+        if client.tell is not None:
+            self._tell((*path, "tell"), client.tell)
         http = self._settings.listen.http
         if client.token_sha256 or client.networks or not self._complaints.sound(*path):
             return
         if http is not None and self._complaints.sound("listen", "http") and not is_loopback(http.at):
             what = f"has no token and no networks, and the API listens at {http.at}: anybody could submit."
             self._wrong(path, what, "Write token_sha256 or networks.", key=True)
+
+    def _tell(self, path: tuple[str, ...], tell: Tell) -> None:
+        """The receiver may be where its address says, and the secrets are what programs sign with."""
+        if self._complaints.sound(*path, "url") and self._complaints.sound(*path, "allow"):
+            if wrong := receivers.objection(tell.url, tell.allow):
+                remedy = "Write its network into allow, such as allow: [10.1.7.0/24]."
+                self._wrong((*path, "url"), wrong, remedy)
+        for name, secret in (("secret", tell.secret), ("old_secret", tell.old_secret)):
+            if secret is not None and self._complaints.sound(*path, name) and not receivers.key_of(secret):
+                what = "this is not a secret to sign with: base64 of 24 to 64 bytes."
+                self._wrong((*path, name), what, "Make one: openssl rand -base64 32.")
 
     def tokens(self) -> None:
         """No two clients are told apart by the same token."""
