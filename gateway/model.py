@@ -29,7 +29,7 @@ NoticeKind = Literal[
     "expired",
     "cancelled",
 ]
-"""What a client can be told of a message: levels that it reached, what went wrong on the way, how it ended."""
+"""What a client can be told of a message: levels reached, what went wrong on the way, how it ended."""
 
 MessageKey = NewType("MessageKey", int)
 DeliveryKey = NewType("DeliveryKey", int)

@@ -225,10 +225,10 @@ class _Check:
 
     def _tell(self, path: tuple[str, ...], tell: Tell) -> None:
         """The receiver may be where its address says, and the secrets are what programs sign with."""
-        if self._complaints.sound(*path, "url") and self._complaints.sound(*path, "allow"):
-            if wrong := receivers.objection(tell.url, tell.allow):
-                remedy = "Write its network into allow, such as allow: [10.1.7.0/24]."
-                self._wrong((*path, "url"), wrong, remedy)
+        sound = self._complaints.sound(*path, "url") and self._complaints.sound(*path, "allow")
+        if sound and (wrong := receivers.objection(tell.url, tell.allow)):
+            remedy = "Write its network into allow, such as allow: [10.1.7.0/24]."
+            self._wrong((*path, "url"), wrong, remedy)
         for name, secret in (("secret", tell.secret), ("old_secret", tell.old_secret)):
             if secret is not None and self._complaints.sound(*path, name) and not receivers.key_of(secret):
                 what = "this is not a secret to sign with: base64 of 24 to 64 bytes."

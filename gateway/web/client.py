@@ -6,6 +6,7 @@ of the answer at most ``MAX_ANSWER`` bytes are read. The status counts as soon a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +35,14 @@ class Unanswered(Exception):
 
 
 async def post(
-    env: Env, url: str, body: bytes, headers: Fields, *, refusal: Any, limit: float, ca_file: str | None = None
+    env: Env,
+    url: str,
+    body: bytes,
+    headers: Fields,
+    *,
+    refusal: Callable[[str], str | None],
+    limit: float,
+    ca_file: str | None = None,
 ) -> Answered:
     """POST *body* to *url* and return what is answered within *limit* seconds; raises Unanswered.
 

@@ -72,6 +72,7 @@ class Writer:
         self.backlog = 0
         self.failed: Deferred[str] = Deferred()
         self.broken: str | None = None
+        self.noticed: Callable[[], None] = _nobody
         self.env = env
         self._durability = durability
         self._tx: Tx | None = None
@@ -79,6 +80,7 @@ class Writer:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"), env, durability.min_free)
         self._tidying = False
         self._untidy = 0
+        self._left_notices = self._told_notices = 0  # units that did: written, and told of
         self._closed = False
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
@@ -128,6 +130,9 @@ class Writer:
                 unit.told.errback(result)
             else:
                 unit.told.callback(result)
+        if self._left_notices != self._told_notices:
+            self._told_notices = self._left_notices
+            self.noticed()
         if self._opened is None or self._tidying or self.broken is not None:
             return
         self._untidy += len(units)
@@ -190,6 +195,7 @@ class Writer:
                 results[place] = answer
         tx.db.execute("COMMIT")
         self.backlog = tx.open
+        self._left_notices = tx.left_notices
         for place in tidy:
             results[place] = _outcome(units[place].what)
         return results
@@ -264,6 +270,10 @@ class Ballast:
         """Give the space to the database."""
         self._there = False
         self._path.unlink(missing_ok=True)
+
+
+def _nobody() -> None:
+    """Nobody is told anything yet."""
 
 
 def _outcome(what: Callable[[], Any]) -> Any:
