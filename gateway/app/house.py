@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from gateway import __version__
 from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
+from gateway.api import says, telling
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
@@ -29,11 +30,12 @@ from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
 from gateway.lifecycle import State
 from gateway.model import Instant, LinkName, MessageClass
+from gateway.notify import Notify
 from gateway.observe import Metrics
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Settings
-from gateway.store.base import Store
+from gateway.store.base import MessageRow, Notice, Store
 from gateway.watch import Watch
 from gateway.web import Answer, Handler, HttpServer, Request
 from gateway.web import Limits as WebLimits
@@ -109,6 +111,16 @@ class House:
         self.receipt = Receipt(store.evidence, self.bell, env)
         self.reception = _Reception(self.accept, self.receipt, store)
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
+        self.notify = Notify(
+            store.notices,
+            store.records,
+            self.settings,
+            self._news,
+            lambda client: telling.test_body(client, env.now()),
+            self.bell,
+            env,
+            self.metrics,
+        )
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
@@ -122,6 +134,7 @@ class House:
     async def start(self) -> None:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
         self._settle_links(self._settings)
+        await self.notify.start()
         modes = await self._store.records.link_modes()
         open_on = {one.link for one in await self._store.records.counts()}
         await self._leave(sorted(open_on - set(self._own)))
@@ -154,6 +167,7 @@ class House:
             await stopping
         except Exception:  # what was begun and did not end in time is in doubt at the next start
             log.failure("not everything that was begun ended within {limit} s", limit=limit)
+        await self.notify.stop()
         await self._store.close()
 
     async def _leave(self, names: Iterable[LinkName]) -> None:
@@ -173,6 +187,7 @@ class House:
             bell=self.bell,
             lanes=self,
             operations=self,
+            webhooks=self.notify,
             uid=os.getuid(),
         )
         router = make_router(api)
@@ -268,6 +283,7 @@ class House:
             before = self._own
             self._settings = fresh
             self._settle_links(fresh)
+            await self.notify.settle()
             for name in [name for name in before if self._own.get(name) != before[name]]:
                 await self.dispatch.remove(name, fresh.drain_timeout)
             await self._leave(name for name in before if name not in self._own)
@@ -300,6 +316,7 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
+        reasons += self.notify.troubles()
         if self.accept.draining:
             reasons.insert(0, "the gateway is stopping")
         return Health(
@@ -311,6 +328,11 @@ class House:
             started_at=self._started_at,
             backlog=self._store.intake.backlog,
         )
+
+    def _news(self, notice: Notice, row: MessageRow) -> bytes:
+        """What a client is told."""
+        a = says.around(self._settings, self.status(), self._env.now())
+        return telling.body_of(notice, row, a)
 
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""

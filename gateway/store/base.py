@@ -8,7 +8,7 @@ An engine checks every change of a delivery's state against lifecycle.LIFE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -442,9 +442,9 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
 class NoticesRoom(Protocol):
     """For notify. Notices of one message are told one after the other: only the first that waits is due."""
 
-    async def interest(self, about: About, noticed: Callable[[], None]) -> None:
+    async def interest(self, about: About, noticed: Callable[[Iterable[str]], None]) -> None:
         """From now on an event that *about* has for its message's client leaves a notice, at most one, in
-        the unit that writes the event; *noticed* is called after the commit, as a hint."""
+        the unit that writes the event; *noticed* is called with the clients after the commit, as a hint."""
         ...
 
     async def due(self, client: str, now: Instant, limit: int) -> tuple[Notice, ...]:

@@ -448,11 +448,11 @@ def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:
 # ---------------------------------------------------------------- what clients are told
 
 
-def notice(book: Book, events: Sequence[Noted]) -> bool:
-    """Leave the notices that follow from the events of a unit, once all else of it is done; whether any."""
+def notice(book: Book, events: Sequence[Noted]) -> set[str]:
+    """Leave the notices that follow from the events of a unit, once all else of it is done; for whom."""
     clients = book.clients({event.subject for event in events})
     last = {event.subject: event.n for event in events if event.kind in ENDINGS}
-    left = False
+    told: set[str] = set()
     for event in events:
         client = clients.get(event.subject)
         if client is None:
@@ -476,8 +476,8 @@ def notice(book: Book, events: Sequence[Noted]) -> bool:
             due=None if any(one.state == 0 for one in before) else event.at,
         )
         book.save_notice(row)
-        left = True
-    return left
+        told.add(client)
+    return told
 
 
 def told(book: Book, telling: Telling) -> bool:

@@ -28,7 +28,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     return made
 
 
-def interest(case: Case, *about: NoticeKind, noticed: Any = lambda: None) -> None:
+def interest(case: Case, *about: NoticeKind, noticed: Any = lambda clients: None) -> None:
     """Client helpdesk is told of *about*, or of everything; others of nothing."""
     run(case.store.notices.interest({"helpdesk": frozenset(about) or EVERYTHING}, noticed))
 
@@ -208,13 +208,13 @@ def test_a_unit_that_is_refused_leaves_nothing(case: Case) -> None:
 
 def test_the_hint_comes_after_the_commit(case: Case) -> None:
     """Whoever waits is woken, and finds the notice."""
-    found: list[int] = []
-    interest(case, noticed=lambda: found.append(len(due(case))))
+    found: list[tuple[set[str], int]] = []
+    interest(case, noticed=lambda clients: found.append((set(clients), len(due(case)))))
     case.accept()
     (begun,) = case.begin()
     assert found == []
     case.conclude(begun)
-    assert found == [1]
+    assert found == [({"helpdesk"}, 1)]
 
 
 # ---------------------------------------------------------------- telling

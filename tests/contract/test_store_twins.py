@@ -50,7 +50,9 @@ class Twins(RuleBasedStateMachine):
 
     def begin_again(self) -> None:
         self.both(lambda case: case.hold())
-        self.both(lambda case: run(case.store.notices.interest({"helpdesk": EVERYTHING}, lambda: None)))
+        self.both(
+            lambda case: run(case.store.notices.interest({"helpdesk": EVERYTHING}, lambda clients: None))
+        )
 
     def both(self, action: Callable[[Case], Any]) -> Any:
         answers = []
@@ -93,7 +95,7 @@ class Twins(RuleBasedStateMachine):
                 case.leg(
                     leg=n,
                     message_class=which,
-                    link=link,
+                    link=link if n == 0 else FAX if link == WEB else WEB,  # a plan has a link once a device
                     due=later(case.now, due),
                     deadline=later(case.now, deadline),
                 )

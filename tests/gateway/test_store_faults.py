@@ -472,7 +472,7 @@ def test_b89_a_database_of_each_older_version_is_upgraded(tmp_path: Path) -> Non
         opening.close_database(StoreEnv(), old)  # type: ignore[arg-type]
         case = opened(path)
         assert case.sql("SELECT client FROM message WHERE key = 1") == [("helpdesk",)]
-        run(case.store.notices.interest({"helpdesk": frozenset(["cancelled"])}, lambda: None))
+        run(case.store.notices.interest({"helpdesk": frozenset(["cancelled"])}, lambda clients: None))
         stored = case.accept()
         assert case.cancel(stored)
         assert [one.kind for one in run(case.store.notices.due("helpdesk", case.now, 9))] == ["cancelled"]

@@ -246,7 +246,7 @@ class MemoryStore:
         self._book.held_links.clear()
         self._book.about = {}
         self._dead = False
-        self._noticed: Callable[[], None] | None = None
+        self._noticed: Callable[[Iterable[str]], None] | None = None
         self._why: str | None = None
         self.boot = self._book.boot
         self.durability: Literal["disk", "unsafe"] = "disk"
@@ -288,8 +288,9 @@ class MemoryStore:
         self._book.noted.clear()  # of a unit that broke
         result = unit(self._book)
         noted, self._book.noted = self._book.noted, []
-        if noted and units.notice(self._book, noted) and self._noticed is not None:
-            self._noticed()
+        told = units.notice(self._book, noted) if noted else set()
+        if told and self._noticed is not None:
+            self._noticed(told)
         return result
 
     def _see(self) -> MemoryBook:
@@ -502,7 +503,7 @@ class _Notices:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def interest(self, about: base.About, noticed: Callable[[], None]) -> None:
+    async def interest(self, about: base.About, noticed: Callable[[Iterable[str]], None]) -> None:
         self._store._noticed = noticed
         await self._store._do(lambda book: setattr(book, "about", about))
 

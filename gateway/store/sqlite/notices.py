@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gateway.model import Instant
 from gateway.store import units
@@ -20,7 +20,7 @@ class NoticesRoom:
         self._writer = writer
         self._reader = reader
 
-    async def interest(self, about: About, noticed: Callable[[], None]) -> None:
+    async def interest(self, about: About, noticed: Callable[[Iterable[str]], None]) -> None:
         self._writer.noticed = noticed
         await self._writer.change(lambda tx: _interest(tx, about))
 

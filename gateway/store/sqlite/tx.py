@@ -217,7 +217,7 @@ class Tx(Reader):
         self._events: list[tuple[int, Instant, str, int | None, str]] = []
         self._numbers: dict[int, int] = {}
         self.about: About = {}
-        self.left_notices = 0  # units that left notices: a hint for the reactor's thread
+        self.left_for: set[str] = set()  # clients for whom notices were left since the last commit
         self._told: set[int] = set()  # messages of clients that are told, where a batch knows them
         self._noted: list[Noted] = []
         self.reload()
@@ -397,7 +397,7 @@ class Tx(Reader):
     def _notice(self) -> None:
         noted, self._noted = self._noted, []
         self._told.clear()
-        self.left_notices += units.notice(self, noted)
+        self.left_for |= units.notice(self, noted)
 
     def clients(self, messages: Iterable[MessageKey]) -> dict[MessageKey, str]:
         if not self.about:
