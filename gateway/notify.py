@@ -332,6 +332,7 @@ class _Teller:
                 headers,
                 refusal=lambda address: refusal(address, tell.allow, plain=plain),
                 limit=ANSWER_LIMIT,
+                ca_file=tell.ca_file,
             )
         except Unanswered as error:
             took = env.clock.seconds() - began

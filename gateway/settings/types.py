@@ -127,6 +127,9 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         tuple[Network, ...],
         Meta(description="Networks beside the public Internet that the receiver may be in."),
     ] = ()
+    ca_file: Annotated[
+        str | None, Meta(description="Trust the certificates in this file (PEM) and no others.")
+    ] = None
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -115,7 +115,7 @@ class _Call(Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # we never ask for another protocol
             self._settle("it answered something that is not HTTP")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from gateway.adapters.base import Evidence
 from gateway.model import LinkName
 from gateway.outcome import Level
-from gateway.settings.types import Settings
+from gateway.sim.snpp import Refusal
 from tests.stories.conftest import Tell
 from tests.stories.receiver import AT, HOOK, Receiver
 from tests.stories.world import (
@@ -105,7 +106,7 @@ def test_only_what_was_asked_for_is_told_and_only_to_whom(tell: Tell) -> None:
 
 def test_what_a_page_failed_of_is_told(tell: Tell) -> None:
     """The carrier's no, in a sentence."""
-    story = tell(with_tell("[failed]"), terminals={ONE: {"known_pagers": ("5550001",)}})
+    story = tell(with_tell("[failed]"), terminals={ONE: {"refusals": (Refusal(step="PAGE", code=550),)}})
     receiver = Receiver(story)
     page(story, ALICE)
     story.forward(minutes=2)
@@ -173,7 +174,7 @@ def test_the_times_of_repeats_end_with_giving_up(tell: Tell) -> None:
     accepted = page(story)
     story.forward(hours=90)
     assert len(receiver.calls) == 10
-    waits = [b.at - a.at for a, b in zip(receiver.calls, receiver.calls[1:], strict=False)]
+    waits = [b.at - a.at for a, b in pairwise(receiver.calls)]
     expected = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
     for wait, wanted in zip(waits, expected, strict=True):
         assert 0.9 * wanted <= wait <= 1.1 * wanted + 6
@@ -319,18 +320,16 @@ def test_f48_a_bad_receiver_changes_nothing_for_pages(tell: Tell, how: str) -> N
         )
     flood = [page(story, message_class=BULK, text=f"bulk {n}") for n in range(40)]
     story.forward(60)
-    took = []
     for n in range(20):
         began = story.now
         story.page("alice", text=f"critical {n}", message_class=CRITICAL, client=MONITORING)
-        took.append(story.wait_for(lambda n=n: story.copies(text=f"critical {n}")) + story.now - story.now)
-        assert story.now - began == took[-1]
-    assert max(took) < 1.0
+        story.wait_for(lambda n=n: story.copies(text=f"critical {n}"))  # type: ignore[misc]
+        assert story.now - began < 0.5  # goal of a critical page behind a flood
     accepted = story.page("alice", message_class=URGENT, client=_client("ward"))
     story.forward(2)
     assert [call.place[0] for call in good.told] == [accepted.id]
     assert bad.busiest <= 4
-    assert len(flood) == 40
+    story.wait_for(lambda: all(story.look(one).ending for one in flood))
     if how == "redirects":
         assert not any("169.254" in line for line in story.world.recent)
     began = story.now
@@ -435,10 +434,3 @@ def test_a_receipt_is_told(tell: Tell) -> None:
     story.forward(2)
     assert receiver.kinds == ["message.read"]
     assert receiver.told[0].body["data"]["message"]["level"] == "read"
-
-
-def test_settings_reach_the_receiver_unchanged(tell: Tell) -> None:
-    """The story's settings are those of the file: a secret is never shown."""
-    story = tell(with_tell(), terminals={ONE: {}})
-    settings: Settings = story.house.settings()
-    assert SECRETS["HOOK"] not in repr(settings)
