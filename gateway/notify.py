@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from gateway import __version__
 from gateway.bell import Bell
 from gateway.env import Env, public_id
+from gateway.errors import SubmissionError
 from gateway.model import SECOND, Instant, later, seconds_between
 from gateway.observe import Metrics
 from gateway.settings.receivers import key_of, refusal
@@ -146,11 +147,17 @@ class Notify:
 
     async def test(self, client: str) -> Tested | None:
         """Send a ``webhook.test`` at once; None if *client* has no receiver. If it is told, a receiver
-        that was gone or resting is asked again."""
+        that was gone or resting is asked again. SubmissionError 429 while another test is under way."""
         teller = self._tellers.get(client)
         if teller is None:
             return None
-        tested = await teller.call(f"msg_test_{public_id(self._env)}", self._test_body(client))
+        if teller.testing:  # or one client could take all CALLS for itself
+            raise SubmissionError(429, "rate", "A test is under way already.", retry_after=ANSWER_LIMIT)
+        teller.testing = True
+        try:
+            tested = await teller.call(f"msg_test_{public_id(self._env)}", self._test_body(client))
+        finally:
+            teller.testing = False
         if tested.why is None:
             if teller.gone is not None:
                 await self._notices.back(client, self._env.now())
@@ -181,6 +188,7 @@ class _Teller:
         self.gone: Gone | None = None
         self.failures = 0
         self.why = ""
+        self.testing = False
         self._house = house
         self._env = house._env
         self._notices = house._notices

@@ -260,7 +260,7 @@ ROUTES: tuple[Route, ...] = (
         query=NoQuery,
         body=bodies.WebhookTestBody,
         answer=answers.WebhookTested,
-        problems=("no-webhook", "forbidden"),
+        problems=("no-webhook", "forbidden", "rate"),
         examples=(
             Example(name="test", path="/v1/webhooks/test", body={}, status=200),
             Example(name="somebody else's", path="/v1/webhooks/test", body={"client": "ward"}, status=403),

@@ -28,9 +28,10 @@ from gateway.web.client import MAX_ANSWER, Answered, Unanswered, post
 from tests.gateway.api_world import T0, ApiWorld, delivery, event, message, settings
 from tests.standard_webhooks import Forged, verify
 
+MANUAL = (Path(__file__).parents[2] / "docs/howto/webhooks.md").read_text()
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TELL = Tell(url="https://hook.example/", secret=Secret(SECRET))
-KINDS = re.findall(r"\| `([a-z_]+)` \| `message\.", Path("docs/howto/webhooks.md").read_text())
+KINDS = re.findall(r"\| `([a-z_]+)` \| `message\.", MANUAL)
 
 
 # ---------------------------------------------------------------- what is signed
@@ -72,7 +73,7 @@ def test_an_independent_check_believes_either_secret_and_no_altered_byte(
 
 def test_the_check_in_the_manual_works() -> None:
     """docs/howto/webhooks.md shows code; it is run here."""
-    page = Path("docs/howto/webhooks.md").read_text()
+    page = MANUAL
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     names: dict[str, Any] = {}
     exec(code, names)  # the manual's own text

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import Evidence
+from gateway.errors import SubmissionError
 from gateway.model import LinkName
 from gateway.outcome import Level
 from gateway.sim.snpp import Refusal
@@ -232,6 +234,21 @@ def test_a_receiver_that_moved_is_asked_again(tell: Tell) -> None:
     story.reload(with_tell("[handed_over]", url="https://new.example:8443/pages"))
     story.forward(10)
     assert (len(old.calls), new.kinds) == (1, ["message.handed_over"])
+
+
+def test_one_test_at_a_time(tell: Tell) -> None:
+    """A client cannot keep others from being told by testing all the time."""
+    story = tell(with_tell(), terminals={ONE: {}})
+    receiver = Receiver(story)
+    receiver.takes = 5.0
+    told: list[Any] = []
+    for _ in range(2):
+        Deferred.fromCoroutine(story.house.notify.test("monitoring")).addBoth(told.append)
+    story.forward(10)
+    assert told[0].check(SubmissionError)
+    assert told[0].value.code == "rate"
+    assert (told[1].why, len(receiver.calls)) == (None, 1)
+    assert story.run(story.house.notify.test("ward")) is None
 
 
 @pytest.mark.parametrize("status", [429, 503])
