@@ -85,7 +85,6 @@ class Notify:
         self,
         notices: NoticesRoom,
         records: Records,
-        settings: Callable[[], Settings],
         body: Callable[[Notice, MessageRow], bytes],
         test_body: Callable[[str], bytes],
         bell: Bell,
@@ -94,7 +93,6 @@ class Notify:
     ) -> None:
         self._notices = notices
         self._records = records
-        self._settings = settings
         self._body = body
         self._test_body = test_body
         self._bell = bell
@@ -104,14 +102,16 @@ class Notify:
         self._tellers: dict[str, _Teller] = {}
         self._rounds = Rounds("notify", self._give_up, bell, env)
 
-    async def start(self) -> None:
+    async def start(self, settings: Settings) -> None:
         """From now on events leave notices, and notices are told. Before anything is sent."""
-        await self.settle()
+        await self.settle(settings)
         self._rounds.start()
 
-    async def settle(self) -> None:
-        """The settings changed: who is told, and of what."""
-        wanted = {name: one.tell for name, one in self._settings().clients.items() if one.tell is not None}
+    async def settle(self, settings: Settings) -> None:
+        """Who is told, and of what, is from now on what *settings* say."""
+        wanted = {name: one.tell for name, one in settings.clients.items() if one.tell is not None}
+        if wanted == {name: teller.tell for name, teller in self._tellers.items()}:
+            return
         about = {name: frozenset(tell.about) for name, tell in wanted.items()}
         await self._notices.interest(about, self._ring)
         for name in self._tellers.keys() - wanted.keys():

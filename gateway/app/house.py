@@ -114,7 +114,6 @@ class House:
         self.notify = Notify(
             store.notices,
             store.records,
-            self.settings,
             self._news,
             lambda client: telling.test_body(client, env.now()),
             self.bell,
@@ -134,7 +133,7 @@ class House:
     async def start(self) -> None:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
         self._settle_links(self._settings)
-        await self.notify.start()
+        await self.notify.start(self._settings)
         modes = await self._store.records.link_modes()
         open_on = {one.link for one in await self._store.records.counts()}
         await self._leave(sorted(open_on - set(self._own)))
@@ -280,10 +279,10 @@ class House:
             fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
             await self._store.desk.settings_changed(fresh.generation, _digest(fresh), now=self._env.now())
             self._env.failpoint("T6")
+            await self.notify.settle(fresh)
             before = self._own
             self._settings = fresh
             self._settle_links(fresh)
-            await self.notify.settle()
             for name in [name for name in before if self._own.get(name) != before[name]]:
                 await self.dispatch.remove(name, fresh.drain_timeout)
             await self._leave(name for name in before if name not in self._own)
