@@ -460,6 +460,7 @@ class Lane:
             Concluded(
                 delivery=begun.delivery,
                 message=begun.message,
+                client=begun.client,
                 lane=self.name,
                 fence=self._fence,
                 began=conclusion.began,

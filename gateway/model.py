@@ -8,13 +8,28 @@ from __future__ import annotations
 import enum
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NewType
+from typing import Literal, NewType
 from zlib import crc32
 
 import msgspec
 
 Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01T00:00:00Z."""
+
+NoticeKind = Literal[
+    "handed_over",
+    "on_device",
+    "read",
+    "acknowledged",
+    "setback",
+    "needs_decision",
+    "confirmed",
+    "unanswered",
+    "failed",
+    "expired",
+    "cancelled",
+]
+"""What a client can be told of a message: levels reached, what went wrong on the way, how it ended."""
 
 MessageKey = NewType("MessageKey", int)
 DeliveryKey = NewType("DeliveryKey", int)

@@ -143,6 +143,13 @@ HTTP_REQUESTS = Metric(
     ("code",),
     "Answers of the HTTP server, by status.",
 )
+NOTICES = Metric(
+    "gateway_notices_total",
+    Counter,
+    ("result",),
+    "What clients were to be told by webhook: told, failed (one try; it is repeated) or given_up.",
+    known=(("told", "failed", "given_up"),),
+)
 LOG_DROPPED = Metric(
     "gateway_log_dropped_total",
     Counter,
@@ -196,6 +203,7 @@ METRICS = (
     WRITER_WAITING,
     REACTOR_LAG,
     HTTP_REQUESTS,
+    NOTICES,
     LOG_DROPPED,
     QUARANTINED,
     CERTIFICATE_ENDS,
@@ -223,6 +231,7 @@ class Metrics:
         self.writer_waiting = self._gauge(WRITER_WAITING)
         self.reactor_lag = self._gauge(REACTOR_LAG)
         self.http_requests = self._counter(HTTP_REQUESTS)
+        self.notices = self._counter(NOTICES)
         self.log_dropped = self._counter(LOG_DROPPED)
         self.quarantined = self._counter(QUARANTINED)
         self.certificate_ends = self._gauge(CERTIFICATE_ENDS)
@@ -546,6 +555,42 @@ EVENTS = (
         "critical",
         (),
         "The stop went on without it; it is in doubt at the next start.",
+    ),
+    Event(
+        "a notice of {message} could not be written",
+        "critical",
+        (),
+        "A mistake of ours in the words of a webhook; it is tried again, the others go on.",
+    ),
+    Event(
+        "not told, and given up: {kind} of {message} to {client}: {why}",
+        "error",
+        (),
+        "A client's receiver failed ten times over three days; the timeline says so too.",
+    ),
+    Event(
+        "notices given up: {count}, nobody could be told in time",
+        "error",
+        (),
+        "Webhooks that could not be told for three and a half days, or whose client has no `tell` any more.",
+    ),
+    Event(
+        "receiver of {client} answers again",
+        "info",
+        ("due",),
+        "Webhooks go on; so many that had failed meanwhile are told at once.",
+    ),
+    Event(
+        "receiver of {client} cannot be told: {why}",
+        "warn",
+        (),
+        "Three webhooks in a row failed: it is left alone for a while, nothing is lost. Once an outage.",
+    ),
+    Event(
+        "receiver of {client} is gone: {why}",
+        "error",
+        (),
+        "It answered 410: it is told nothing until `POST /v1/webhooks/test` finds it or `tell.url` changes.",
     ),
     Event(
         "receipt {how}: {state} over {link}", "info", ("delivery",), "A carrier reported, and what it fitted."

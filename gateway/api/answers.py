@@ -196,6 +196,17 @@ class Whoami(Answer, frozen=True, kw_only=True):
     left: Annotated[int | None, Meta(description="How many at this moment; null: not limited.")]
 
 
+class WebhookTested(Answer, frozen=True, kw_only=True):
+    """What came of a ``webhook.test``."""
+
+    client: str
+    id: Annotated[str, Meta(description="The `webhook-id` that it had.")]
+    told: Annotated[bool, Meta(description="The receiver answered with a 2xx status.")]
+    status: Annotated[int | None, Meta(description="What it answered; null: nothing.")]
+    seconds: float
+    says: str
+
+
 class Target(Answer, frozen=True, kw_only=True):
     name: str
     kind: Literal["person", "group", "carrier", "address"]

@@ -82,6 +82,12 @@ class LinkOrder(Body, frozen=True, kw_only=True):
     why: str | None = None
 
 
+class WebhookTestBody(Body, frozen=True, kw_only=True):
+    client: Annotated[
+        str | None, Meta(description="Whose webhook; your own if not given. For administrators.")
+    ] = None
+
+
 class NothingBody(Body, frozen=True, kw_only=True):
     """No fields: an empty body or ``{}``."""
 

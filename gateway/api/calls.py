@@ -18,7 +18,7 @@ from gateway.api.problems import KINDS
 from gateway.api.says import Around
 from gateway.errors import SubmissionError
 from gateway.store.base import MessageRow
-from gateway.web import Request, Response
+from gateway.web import Answer, Request
 
 
 class Who(enum.Enum):
@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return None if self.client.administrator else self.client.name
 
 
-Handler = Callable[[Api, Call], Awaitable[Response]]
+Handler = Callable[[Api, Call], Awaitable[Answer]]
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table of everything that can be called."""
+    """One row of the table of everything that can be called. One that *streams* also answers with
+    server-sent events, if asked for them."""
 
     method: str
     path: str
@@ -71,6 +72,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     query: type[Body]
     body: type[Body] | None = None
+    streams: bool = False
     problems: tuple[str, ...] = ()
     examples: tuple[Example, ...]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.api import answers, bodies, says, standing
+from gateway.api import answers, bodies, says, standing, streaming
 from gateway.api.bodies import (
     AcknowledgeBody,
     CancelBody,
@@ -24,7 +24,7 @@ from gateway.model import later, seconds_between
 from gateway.outcome import Level
 from gateway.store.base import MessageRow
 from gateway.waiting import first_of
-from gateway.web import Fields, Response, json_response
+from gateway.web import Answer, Fields, Response, json_response
 
 GONE = 2  # the caller left, or the server stops: third of what a long poll waits for
 RELOOK = 5.0  # ours: a lost ring costs a waiting caller no more than this many seconds
@@ -79,9 +79,11 @@ def _reached(row: MessageRow, until: Level | None) -> bool:
     return row.level >= until or row.accepted_by is not None or row.ending not in (None, "confirmed")
 
 
-async def events(api: Api, call: Call) -> Response:
+async def events(api: Api, call: Call) -> Answer:
     query: EventsQuery = call.query
     row = await find(api, call)
+    if streaming.wanted(call.request):
+        return streaming.stream(api, call, row)
     names, a = standing.delivery_names(row), around(api)
     return json_response(
         answers.Events(

@@ -106,9 +106,10 @@ def _good(route: Route) -> list[int]:
 
 
 def _answer(route: Route) -> dict[str, Any]:
+    stream = {"text/event-stream": {"schema": {"type": "string"}}} if route.streams else {}
     if isinstance(route.answer, type):
-        return {"application/json": _content(route.answer.__name__, {})}
-    return {"application/json": {"schema": {"type": "object"}}}
+        return {"application/json": _content(route.answer.__name__, {})} | stream
+    return {"application/json": {"schema": {"type": "object"}}} | stream
 
 
 def _content(name: str, examples: dict[str, Any]) -> dict[str, Any]:

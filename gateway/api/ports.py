@@ -10,6 +10,7 @@ from gateway.adapters.base import Findings, Reception
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.model import Instant, LinkName, MessageClass
+from gateway.notify import Tested
 from gateway.outcome import Level
 from gateway.settings.types import Settings
 from gateway.store.base import DeskRoom, Records
@@ -97,6 +98,15 @@ class Lanes(Protocol):
         ...
 
 
+class Webhooks(Protocol):
+    """Where clients are told."""
+
+    async def test(self, client: str) -> Tested | None:
+        """Send a ``webhook.test`` to *client*'s receiver at once, and say what came of it; None if it has
+        none."""
+        ...
+
+
 class Operations(Protocol):
     """The gateway as a whole."""
 
@@ -131,4 +141,5 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     bell: Bell
     lanes: Lanes
     operations: Operations
+    webhooks: Webhooks
     uid: int

@@ -77,6 +77,7 @@ _KINDS = (
     _kind("rate", 429, "Too fast", "This client's rate is used up; `Retry-After` says until when.", retry=True),
     # messages and what is done to them
     _kind("not-found", 404, "Nothing there", "There is nothing at this path, or no such message of yours."),
+    _kind("no-webhook", 404, "No webhook", "The settings say nowhere to tell this client: an administrator writes `clients.<name>.tell`."),
     _kind("unknown-link", 404, "No such link", "There is no link of that name; `GET /v1/links` lists them."),
     _kind("person-required", 422, "Who has it?", "Only a named human can acknowledge: `by` is required."),
     _kind("unknown-person", 422, "No such person", "`by` is the name of a person as the settings spell it."),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.adapters.base import Client
-from gateway.api import answers, bodies, messages, operating
+from gateway.api import answers, bodies, messages, operating, webhooks
 from gateway.api.bodies import NoQuery
 from gateway.api.calls import Call, Example, Route, Who, authenticate, refuse
 from gateway.api.openapi import document
@@ -18,7 +18,7 @@ from gateway.api.ports import Api
 from gateway.api.problems import problem_response, response_to
 from gateway.api.reading import read_query
 from gateway.errors import Conflict, SettingsError, StoreFailed, StoreFull, SubmissionError
-from gateway.web import Request, Response, Router, json_response
+from gateway.web import Answer, Request, Response, Router, json_response
 
 _HELLO = {"to": "alice", "text": "hello from curl"}
 _EVERYTHING = {
@@ -126,11 +126,20 @@ ROUTES: tuple[Route, ...] = (
         path="/v1/messages/{id}/events",
         who=Who.CLIENT,
         call=messages.events,
-        says="The timeline of a message",
+        says="The timeline of a message; with `Accept: text/event-stream` as it grows",
         query=bodies.EventsQuery,
         answer=answers.Events,
+        streams=True,
         problems=("not-found",),
-        examples=(Example(name="later ones", path="/v1/messages/{open}/events?after=1", status=200),),
+        examples=(
+            Example(name="later ones", path="/v1/messages/{open}/events?after=1", status=200),
+            Example(
+                name="stream",
+                path="/v1/messages/{ended}/events",
+                headers={"Accept": "text/event-stream"},
+                status=200,
+            ),
+        ),
     ),
     Route(
         method="POST",
@@ -241,6 +250,21 @@ ROUTES: tuple[Route, ...] = (
         query=NoQuery,
         answer=answers.Whoami,
         examples=(Example(name="whoami", path="/v1/whoami", status=200),),
+    ),
+    Route(
+        method="POST",
+        path="/v1/webhooks/test",
+        who=Who.CLIENT,
+        call=webhooks.test,
+        says="Send a test to your webhook at once, and say what came of it",
+        query=NoQuery,
+        body=bodies.WebhookTestBody,
+        answer=answers.WebhookTested,
+        problems=("no-webhook", "forbidden", "rate"),
+        examples=(
+            Example(name="test", path="/v1/webhooks/test", body={}, status=200),
+            Example(name="somebody else's", path="/v1/webhooks/test", body={"client": "ward"}, status=403),
+        ),
     ),
     Route(
         method="GET",
@@ -416,10 +440,10 @@ def make_router(api: Api) -> Router:
     return router
 
 
-def _door(api: Api, route: Route) -> Callable[..., Coroutine[Any, Any, Response]]:
+def _door(api: Api, route: Route) -> Callable[..., Coroutine[Any, Any, Answer]]:
     """*route* with all that comes before and after: who may, the query, and errors as documents."""
 
-    async def answer(request: Request, **names: str) -> Response:
+    async def answer(request: Request, **names: str) -> Answer:
         try:
             client = NOBODY if route.who is Who.ANYONE else authenticate(api, request)
             if route.who is Who.ADMINISTRATOR and not client.administrator:

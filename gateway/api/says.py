@@ -312,6 +312,8 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
             return _of_settled(_text(data, "then"), whose, way)
         case "quarantined":
             return "Stopped: the record is damaged. Never sent; tell IT, and send it again by hand"
+        case "untold":
+            return f"The sender, {_text(data, 'client')}, could not be told" + (f": {why}" if why else "")
         case "ended":
             return _ENDED.get(_text(data, "ending") or "", "It ended")
         case _:  # a newer store may know more kinds; a line too much is better than none

@@ -24,6 +24,7 @@ from gateway.adapters.base import (
     Listener,
     Submission,
 )
+from gateway.api import says, telling
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
@@ -43,11 +44,12 @@ from gateway.lifecycle import State
 from gateway.loop import LINK as LOOP
 from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
+from gateway.notify import Notify
 from gateway.observe import Metrics
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
 from gateway.settings.types import LinkSettings, Listen, Settings
-from gateway.store.base import Store
+from gateway.store.base import MessageRow, Notice, Store
 from gateway.tell import Tell
 from gateway.watch import Watch
 from gateway.watchdog import Watchdog, status_line
@@ -127,6 +129,15 @@ class House:
         self.receipt = Receipt(store.evidence, self.settings, self.bell, env)
         self.reception = _Reception(self.accept, self.receipt, store)
         self.pursue = Pursue(store.pursuit, store.desk, self.working, self.bell, env)
+        self.notify = Notify(
+            store.notices,
+            store.records,
+            self._news,
+            lambda client: telling.test_body(client, env.now()),
+            self.bell,
+            env,
+            self.metrics,
+        )
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
         self.loop = Loop(
@@ -160,6 +171,7 @@ class House:
     async def start(self) -> None:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
         self._settle_links(self._working)
+        await self.notify.start(self._settings)
         modes = await self._store.records.link_modes()
         open_on = {one.link for one in await self._store.records.counts()}
         await self._leave(sorted(open_on - set(self._own)))
@@ -204,6 +216,7 @@ class House:
             await stopping
         except Exception:  # what was begun and did not end in time is in doubt at the next start
             log.failure("not everything that was begun ended within {limit} s", limit=limit)
+        await self.notify.stop()
         await self._store.close()
 
     async def _leave(self, names: Iterable[LinkName]) -> None:
@@ -223,6 +236,7 @@ class House:
             bell=self.bell,
             lanes=self,
             operations=self,
+            webhooks=self.notify,
             uid=os.getuid(),
         )
         router = make_router(api)
@@ -350,6 +364,7 @@ class House:
             fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
             await self._store.desk.settings_changed(fresh.generation, _digest(fresh), now=self._env.now())
             self._env.failpoint("T6")
+            await self.notify.settle(fresh)
             before = self._own
             self._settings = fresh
             self._working = with_loop(fresh)
@@ -392,6 +407,7 @@ class House:
         reasons += self.loop.troubles.values()
         if self._tls is not None:
             reasons += self._tls.reasons
+        reasons += self.notify.troubles()
         if self.accept.draining:
             reasons.insert(0, "the gateway is stopping")
         return Health(
@@ -422,6 +438,11 @@ class House:
         health = self.health()
         takes = "Takes pages" if health.ready else "TAKES NO PAGES"
         return "; ".join([f"{takes}, {health.backlog} not finished", *health.reasons])
+
+    def _news(self, notice: Notice, row: MessageRow) -> bytes:
+        """What a client is told."""
+        a = says.around(self._settings, self.status(), self._env.now())
+        return telling.body_of(notice, row, a)
 
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""

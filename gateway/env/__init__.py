@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall
 
 from gateway.model import Instant, PublicId
@@ -62,6 +63,10 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
+class AddressRefused(ConnectError):
+    """The address may not be called; nothing was sent."""
+
+
 class Endpoint(Protocol):
     """IStreamClientEndpoint, as a type that mypy can check."""
 
@@ -78,8 +83,15 @@ class Port(Protocol):
 class Net(Protocol):
     """Connections. Names are resolved here, bounded, with the last good answer kept (semantics 10.2)."""
 
-    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
-        """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
+    def client(
+        self, address: Address, *, open_timeout: float, refusal: Callable[[str], str | None] | None = None
+    ) -> Endpoint:
+        """An endpoint that tries once, for at most *open_timeout* seconds, and never retries.
+
+        *refusal* says of an IP address why it may not be called (None: it may). If the host is one of
+        these or its name leads to any, connecting fails with ``AddressRefused`` and no packet goes there;
+        it is asked again of the very address that is connected to.
+        """
         ...
 
     def tls_options(self, tls: Tls, host: str) -> Any:

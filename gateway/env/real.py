@@ -44,7 +44,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Supervisor, Tls, Worker
+from gateway.env import Address, AddressRefused, Clock, Endpoint, Files, Net, Port, Supervisor, Tls, Worker
 from gateway.env.systemd import Systemd, listening
 from gateway.env.tls import PEM, SecuredFactory, ServerTls, words
 from gateway.model import SECOND, Instant
@@ -432,8 +432,10 @@ class RealNet:
         self._contexts: OrderedDict[tuple[str, str | None, int], Any] = OrderedDict()
         self.names = Names(reactor, lookup)
 
-    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
-        return _Endpoint(self, self._reactor, address, open_timeout)
+    def client(
+        self, address: Address, *, open_timeout: float, refusal: Callable[[str], str | None] | None = None
+    ) -> Endpoint:
+        return _Endpoint(self, self._reactor, address, open_timeout, refusal)
 
     def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
         if tls is not None:
@@ -533,11 +535,19 @@ def _trust_of(ca_file: str) -> Any:
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
-    def __init__(self, net: RealNet, reactor: Any, address: Address, open_timeout: float) -> None:
+    def __init__(
+        self,
+        net: RealNet,
+        reactor: Any,
+        address: Address,
+        open_timeout: float,
+        refusal: Callable[[str], str | None] | None,
+    ) -> None:
         self._net = net
         self._reactor = reactor
         self._address = address
         self._open_timeout = open_timeout
+        self._refusal = refusal
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         end = self._reactor.seconds() + self._open_timeout
@@ -550,6 +560,8 @@ class _Endpoint:
             ip_address(host)
         except ValueError:
             answer = await names.resolve(host)
+            for ip in answer.addresses:  # one that may not be called spoils the others: somebody tries
+                self._check(ip)
         else:
             return (await self._connect_any([host], factory, end))[1]
         good = names.good(host)  # if the new answer is of no use: perhaps it is a wrong one
@@ -573,6 +585,7 @@ class _Endpoint:
 
     async def _connect_one(self, ip: str, factory: Factory, limit: float | None) -> IProtocol:
         """At most *limit* seconds; None: the whole try is limited already."""
+        self._check(ip)
         endpoint_type: Any = TCP6ClientEndpoint if ":" in ip else TCP4ClientEndpoint
         endpoint: Any = endpoint_type(self._reactor, ip, self._address.port, timeout=None)
         if self._address.tls is None:
@@ -584,6 +597,12 @@ class _Endpoint:
         if limit is not None:
             made.addTimeout(limit, self._reactor, self._too_slow)
         return cast(IProtocol, await made)
+
+    def _check(self, ip: str) -> None:
+        why = None if self._refusal is None else self._refusal(ip)
+        if why is not None:
+            words = f"{self._address} is not called: {why}"
+            raise AddressRefused(string=words)  # type: ignore[no-untyped-call]
 
     def _too_slow(self, _: object, limit: float) -> Failure:
         late = f"{self._address} did not answer within {limit:g} s"

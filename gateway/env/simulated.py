@@ -13,6 +13,7 @@ one contract.
 from __future__ import annotations
 
 import errno
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from hashlib import blake2b
@@ -50,7 +51,19 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Supervisor, Tls, Worker
+from gateway.env import (
+    Address,
+    AddressRefused,
+    Clock,
+    Endpoint,
+    Env,
+    Files,
+    Net,
+    Port,
+    Supervisor,
+    Tls,
+    Worker,
+)
 from gateway.model import Instant, later
 
 T = TypeVar("T")
@@ -230,6 +243,7 @@ class World:
         self.watchdog: float | None = None  # of machines that are booted from now on
         self.chance = Random(f"{seed}/network")  # noqa: S311  # repeatable is the point
         self.listeners: dict[str, _Port] = {}
+        self.names: dict[str, tuple[str, ...]] = {}  # IP addresses of names, where somebody asks for them
         self.recent: deque[str] = deque(maxlen=50)  # the last lines of the trace, for people
         self._weathers: dict[str, Weather] = {}
         self._apart: set[tuple[str, str]] = set()
@@ -532,13 +546,16 @@ class _Worker(Worker[T]):
 
 
 class SimulatedNet:
-    """Connections of one machine. Loopback addresses are its own; every other name is known to all."""
+    """Connections of one machine. Loopback addresses are its own; every other name is known to all, and
+    has the IP addresses that ``World.names`` says, or none that anybody could object to."""
 
     def __init__(self, env: SimulatedEnv) -> None:
         self._env = env
 
-    def client(self, address: Address, *, open_timeout: float) -> Endpoint:
-        return _Endpoint(self._env, address, open_timeout)
+    def client(
+        self, address: Address, *, open_timeout: float, refusal: Callable[[str], str | None] | None = None
+    ) -> Endpoint:
+        return _Endpoint(self._env, address, open_timeout, refusal)
 
     def tls_options(self, tls: Tls, host: str) -> Any:
         """For ``startTLS`` of a simulated transport, which believes anything."""
@@ -598,12 +615,26 @@ class _Port:
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
-    def __init__(self, env: SimulatedEnv, address: Address, open_timeout: float) -> None:
+    def __init__(
+        self,
+        env: SimulatedEnv,
+        address: Address,
+        open_timeout: float,
+        refusal: Callable[[str], str | None] | None,
+    ) -> None:
         self._env = env
         self._address = address
         self._open_timeout = open_timeout
+        self._refusal = refusal
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        host = self._address.host
+        own = (host,) if re.fullmatch("[0-9.]+|.*:.*", host) else ()
+        for ip in self._env.world.names.get(host, own):
+            why = None if self._refusal is None else self._refusal(ip)
+            if why is not None:
+                words = f"{self._address} is not called: {why}"
+                return fail(AddressRefused(string=words))  # type: ignore[no-untyped-call]
         attempt = _Connecting(self._env, self._address, self._open_timeout, factory)
         return attempt.connected
 

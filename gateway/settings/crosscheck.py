@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from gateway.model import MessageClass
-from gateway.settings import patterns
+from gateway.settings import patterns, receivers
 from gateway.settings.complaints import LISTED, Complaints, Mark, quoted
 from gateway.settings.document import Entries, place
 from gateway.settings.kinds import KINDS, Unfit, is_loopback
-from gateway.settings.types import Adapter, ClientSettings, Person, Settings
+from gateway.settings.types import Adapter, ClientSettings, Person, Settings, Tell
 
 _ADDRESS = re.compile(r"[!-~]{1,254}")  # one word of ASCII, whatever the carrier; patterns.MAX_ADDRESS
 EVERYONE = "everyone"
@@ -234,6 +234,8 @@ class _Check:
         if not client.may_page and self._complaints.sound(*path, "may_page"):
             at = place(self._top, path, key=True)
             self._complaints.warning(at, path, "may page nobody.", "Write may_page: [everyone].")
+        if client.tell is not None:
+            self._tell((*path, "tell"), client.tell)
         http = self._settings.listen.http
         if client.token_sha256 or client.networks or not self._complaints.sound(*path):
             return
@@ -257,6 +259,17 @@ class _Check:
             elif target not in self._targets:
                 what = f"there is no person or group {quoted(target)}."
                 self._unknown(here, what, target, self._targets)
+
+    def _tell(self, path: tuple[str, ...], tell: Tell) -> None:
+        """The receiver may be where its address says, and the secrets are what programs sign with."""
+        sound = self._complaints.sound(*path, "url") and self._complaints.sound(*path, "allow")
+        if sound and (wrong := receivers.objection(tell.url, tell.allow)):
+            remedy = "Write its network into allow, such as allow: [10.1.7.0/24]."
+            self._wrong((*path, "url"), wrong, remedy)
+        for name, secret in (("secret", tell.secret), ("old_secret", tell.old_secret)):
+            if secret is not None and self._complaints.sound(*path, name) and not receivers.key_of(secret):
+                what = "this is not a secret to sign with: base64 of 24 to 64 bytes."
+                self._wrong((*path, name), what, "Make one: openssl rand -base64 32.")
 
     def tokens(self) -> None:
         """No two clients are told apart by the same token."""

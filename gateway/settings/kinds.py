@@ -241,6 +241,23 @@ def _url(text: str) -> str:
     return text
 
 
+def _receiver(text: str) -> str:
+    _url(text)
+    parts = urlsplit(text)
+    host, port = parts.hostname or "", parts.port
+    remedy = "Write https://itsm.example.org/hooks/pages."
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:  # what only looks like a number, some resolvers read as one: 127.1, 0x7f000001
+        if not _HOST.fullmatch(host) or re.fullmatch("[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]):
+            raise Unfit("this has no valid host name or IP address.", remedy, shown=False) from None
+    if port is not None and port < 1024 and port not in (80, 443):
+        raise Unfit("this has a port of another service.", "Use 443, 80, or 1024 and above.", shown=False)
+    if parts.fragment or not text.isascii():
+        raise Unfit("this is not a web address that can be called.", remedy, shown=False)
+    return text
+
+
 def _store(text: str) -> str:
     if not re.fullmatch("sqlite:[^\0?#]{1,1000}", text):
         raise Unfit("is not a store of this version.", "Write sqlite:/var/lib/gateway/gateway.db.")
@@ -314,6 +331,12 @@ KINDS: dict[str, Kind] = {
             pattern="^.+:[0-9]{1,5}$|^systemd:[A-Za-z0-9_.-]+$",
         ),
         Kind(name="url", read=_url, example="https://pager.example.org", pattern="^https?://"),
+        Kind(
+            name="receiver",
+            read=_receiver,
+            example="https://itsm.example.org/hooks/pages",
+            pattern="^https?://",
+        ),
         Kind(name="store", read=_store, example="sqlite:/var/lib/gateway/gateway.db", pattern="^sqlite:."),
         Kind(name="digest", read=_digest, example="9f86d081…", pattern="^[0-9a-fA-F]{64}$"),
         Kind(name="pattern", read=_pattern, example="[0-9]{7}", pattern="."),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 import msgspec
 from msgspec import Meta
 
-from gateway.model import LinkName, MessageClass
+from gateway.model import LinkName, MessageClass, NoticeKind
 from gateway.outcome import Level
 
 # Words of the file that are more than text: how each is read and shown stands in gateway.settings.kinds.
@@ -26,6 +26,7 @@ Network = Annotated[str, Meta(extra={"kind": "network"})]
 Endpoint = Annotated[str, Meta(extra={"kind": "endpoint"})]
 ListenAt = Annotated[str, Meta(extra={"kind": "listen"})]
 Url = Annotated[str, Meta(extra={"kind": "url"})]
+Receiver = Annotated[str, Meta(extra={"kind": "receiver"})]
 StorePath = Annotated[str, Meta(extra={"kind": "store"})]
 Digest = Annotated[str, Meta(extra={"kind": "digest"})]
 Pattern = Annotated[str, Meta(extra={"kind": "pattern"})]
@@ -133,6 +134,30 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     own: dict[str, Any] = {}
 
 
+class Tell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    url: Annotated[
+        Receiver,
+        Meta(description="Where it is told: `https`; `http` only to a receiver in `allow`."),
+    ]
+    secret: Annotated[
+        Secret,
+        Meta(description="Signs what is sent: base64 of 24 to 64 bytes, with `whsec_` before it or not."),
+    ]
+    old_secret: Annotated[
+        Secret | None, Meta(description="Signs too, while the receiver changes to the new one.")
+    ] = None
+    about: Annotated[
+        tuple[NoticeKind, ...], Meta(min_length=1, description="What of its messages it is told.")
+    ] = ("acknowledged", "confirmed", "unanswered", "failed", "expired", "cancelled", "needs_decision")
+    allow: Annotated[
+        tuple[Network, ...],
+        Meta(description="Networks beside the public Internet that the receiver may be in."),
+    ] = ()
+    ca_file: Annotated[
+        str | None, Meta(description="Trust the certificates in this file (PEM) and no others.")
+    ] = None
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token_sha256: Annotated[
         tuple[Digest, ...],
@@ -158,6 +183,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         None
     )
     networks: Annotated[tuple[Network, ...], Meta(description="Networks it may come from; empty: any.")] = ()
+    tell: Annotated[
+        Tell | None, Meta(description="Where it is told what became of its messages; none: it asks.")
+    ] = None
 
 
 class ClassSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -465,7 +493,6 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
         ]
     ),
     Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
-    ClientSettings: frozenset({"tell"}),
     Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
     DeviceRule: frozenset({"countries"}),
     Keep: frozenset({"evidence", "wire", "backup"}),

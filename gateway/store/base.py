@@ -8,6 +8,7 @@ An engine checks every change of a delivery's state against lifecycle.LIFE.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from gateway.model import (
     LinkName,
     MessageClass,
     MessageKey,
+    NoticeKind,
     PublicId,
     Ref,
 )
@@ -210,6 +212,7 @@ class Concluded(msgspec.Struct, frozen=True, kw_only=True):
 
     delivery: DeliveryKey
     message: MessageKey
+    client: str
     lane: LinkName
     fence: int
     began: Instant
@@ -394,6 +397,88 @@ class PursuitRoom(Protocol):
     async def advance(self, move: Advance) -> bool:
         """Record a move (T5), guarded by the version: False, and nothing is written, if it is stale.
         Stopped deliveries become cancelled where they may; what is begun finishes."""
+        ...
+
+
+# ---------------------------------------------------------------- tell: notify
+
+About = Mapping[str, frozenset[NoticeKind]]
+"""Which clients are told, and of what."""
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a client is to be told: event *n* of its message means *kind*. *seq* counts what is
+    told of one message, from 1 without a gap; *tries* how often telling has failed."""
+
+    key: int
+    message: MessageKey
+    public_id: PublicId
+    client: str
+    n: int
+    seq: int
+    kind: NoticeKind
+    at: Instant
+    tries: int
+
+
+class Telling(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt to tell a notice ended. *due* is the next one, None unless *how* is ``later``; *why*
+    names what was wrong, without the receiver's words."""
+
+    notice: int
+    at: Instant
+    how: Literal["told", "later", "given_up"]
+    due: Instant | None = None
+    why: str | None = None
+
+
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """A receiver that wants to be told nothing any more: *place* is a digest of where it was."""
+
+    place: str
+    why: str
+    at: Instant
+
+
+class NoticesRoom(Protocol):
+    """For notify. Notices of one message are told one after the other: only the first that waits is due."""
+
+    async def interest(self, about: About, noticed: Callable[[Iterable[str]], None]) -> None:
+        """From now on an event that *about* has for its message's client leaves a notice, at most one, in
+        the unit that writes the event; *noticed* is called with the clients after the commit, as a hint."""
+        ...
+
+    async def due(self, client: str, now: Instant, limit: int) -> tuple[Notice, ...]:
+        """Notices of *client* that are due, longest due first."""
+        ...
+
+    async def next_due(self, client: str) -> Instant | None:
+        """When the next notice of *client* is due."""
+        ...
+
+    async def conclude(self, telling: Telling) -> bool:
+        """Record how telling went; the message's next notice becomes due unless it is to be tried again.
+        What is given up leaves an event ``untold``. False, and nothing is written, if it did not wait."""
+        ...
+
+    async def reached(self, client: str, since: Instant, now: Instant) -> int:
+        """The receiver can be reached again: what was last tried after *since* is due now. How many."""
+        ...
+
+    async def lapse(self, before: Instant, now: Instant, limit: int) -> int:
+        """Give up notices older than *before*, at most *limit*; how many."""
+        ...
+
+    async def gone(self, client: str, gone: Gone) -> None:
+        """A receiver wants nothing any more: kept over restarts, with an event of nobody's."""
+        ...
+
+    async def back(self, client: str, now: Instant) -> bool:
+        """It is there again: the same. False if it was not gone."""
+        ...
+
+    async def all_gone(self) -> dict[str, Gone]:
+        """Receivers that are gone, by client."""
         ...
 
 
@@ -591,6 +676,9 @@ class Store(Protocol):
 
     @property
     def pursuit(self) -> PursuitRoom: ...
+
+    @property
+    def notices(self) -> NoticesRoom: ...
 
     @property
     def desk(self) -> DeskRoom: ...

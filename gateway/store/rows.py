@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from gateway.model import (
     LinkName,
     MessageClass,
     MessageKey,
+    NoticeKind,
     PublicId,
     Ref,
     later,
@@ -132,6 +133,32 @@ class Receipt(msgspec.Struct, kw_only=True):
     delivery: DeliveryKey | None = None
     message: MessageKey | None = None
     pending: bool = True
+
+
+class Notice(msgspec.Struct, kw_only=True):
+    """A notice's row. *due* None while it waits: an earlier one of the same message does too."""
+
+    key: int
+    message: MessageKey
+    client: str
+    n: int
+    seq: int
+    kind: NoticeKind
+    at: Instant
+    state: Literal[0, 1, 2] = 0
+    due: Instant | None
+    tries: int = 0
+    tried: Instant | None = None
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """An event from which a notice may follow."""
+
+    subject: MessageKey
+    n: int
+    at: Instant
+    kind: str
+    data: dict[str, Any]
 
 
 # ---------------------------------------------------------------- the life of one row
@@ -254,6 +281,49 @@ def accepts(reply: str, words: Iterable[str]) -> bool:
     said = reply.casefold().split()
     wanted = {" ".join(word.casefold().split()) for word in words}
     return bool(said) and bool({" ".join(said).rstrip(".,!"), said[0].rstrip(".,!")} & wanted)
+
+
+ENDINGS = frozenset(
+    {"attempt", "cancelled", "decided", "doubt_settled", "expired", "late_proof", "quarantined", "stopped"}
+)
+"""Kinds of events by which a message without an incident may end; one with an incident has ``ended``."""
+
+TELLING = ENDINGS | {"acknowledged", "ended", "level", "setback"}
+"""Kinds of events that a notice may follow from."""
+
+
+def news_of(event: Noted, ending: Ending | None) -> tuple[NoticeKind, ...]:
+    """What *event* means to the message's client, what says most first; *ending* is how the message ended
+    by it, if it has none of its own that says so."""
+    found: tuple[NoticeKind, ...] = ()
+    level = event.data.get("level")
+    match event.kind:
+        case "ended":
+            found = (event.data["ending"],)
+        case "acknowledged" | "setback":
+            found = (event.kind,)
+        case "attempt" if event.data.get("outcome") == "taken":
+            found = _CLIMBED.get(level or "handed_over", ("handed_over",))
+        case "late_proof":
+            found = ("handed_over",)
+        case "level":
+            reached = _CLIMBED.get(level or "", ())
+            found = tuple(one for one in reached if one in (level, "on_device", "read"))
+        case "doubt_settled" if event.data.get("then") == "hold":
+            found = ("needs_decision",)
+        case _:
+            pass
+    return found if ending is None else (*found, ending)
+
+
+_CLIMBED: dict[str, tuple[NoticeKind, ...]] = {
+    "handed_over": ("handed_over",),
+    "in_progress": ("handed_over",),
+    "on_device": ("on_device", "handed_over"),
+    "read": ("read", "on_device", "handed_over"),
+    "acknowledged": ("acknowledged", "read", "on_device", "handed_over"),
+}
+"""What a level means to somebody who asked for a lower one alone."""
 
 
 def needs_you(message: Message, incident: Incident | None, deliveries: Sequence[Delivery]) -> bool:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.adapters.base import Evidence
 from gateway.errors import Conflict
 from gateway.lifecycle import DOUBTS_PER_CHAIN, FINAL, OPEN, Happening, State, states_before
 from gateway.model import DeliveryKey, IncidentKey, Instant, LinkName, MessageKey, checksum, later
 from gateway.outcome import Level
-from gateway.store.base import Advance, Concluded, Ending, Matched, Missed, NewDelivery
+from gateway.store.base import About, Advance, Concluded, Ending, Matched, Missed, NewDelivery, Telling
 from gateway.store.rows import (
+    ENDINGS,
     MANY,
     MISSED,
     NOBODY,
@@ -24,12 +25,15 @@ from gateway.store.rows import (
     Delivery,
     Incident,
     Message,
+    Noted,
+    Notice,
     Receipt,
     accepts,
     correlation,
     delivery_of,
     ending_of,
     moved,
+    news_of,
     proven,
     reply_of,
 )
@@ -83,6 +87,21 @@ class Book(Protocol):
     def named(self, evidence: Evidence, link: LinkName) -> tuple[DeliveryKey, int] | None:
         """The newest delivery with this carrier reference, and which part of it the reference is."""
         ...
+
+    @property
+    def about(self) -> About: ...
+    def clients(self, messages: Iterable[MessageKey]) -> dict[MessageKey, str]:
+        """Whose messages these are, as far as the clients are to be told of something."""
+        ...
+
+    def notices(self, message: MessageKey) -> list[Notice]:
+        """Those of a message by seq; what was told long ago is left out."""
+        ...
+
+    def new_notice(self) -> int: ...
+    def notice(self, key: int) -> Notice | None: ...
+    def save_notice(self, row: Notice) -> None: ...
+    def drop_notice(self, row: Notice) -> None: ...
 
     def prove(self, evidence: Evidence, delivery: DeliveryKey, part: int) -> list[tuple[int, Level]]:
         """Raise the level of one carrier reference (and ask no more if it is final); all (part, level) of
@@ -419,10 +438,93 @@ def drop_link(book: Book, link: LinkName, now: Instant, limit: int) -> int:
         if len(rows) <= MANY:
             book.event(row.message, now, "cancelled", row.key, {"why": "link_removed", "link": link})
     if len(rows) > MANY:
+        told = book.clients({row.message for row in rows})
+        for row in rows:
+            if row.message in told:
+                book.event(row.message, now, "cancelled", row.key, {"why": "link_removed", "link": link})
         book.event(NOBODY, now, "many_cancelled", None, {"why": "link_removed", "link": link, "n": len(rows)})
     for incident in sorted({row.incident for row in rows if row.incident is not None}):
         stir(book, incident, now)
     return len(rows)
+
+
+# ---------------------------------------------------------------- what clients are told
+
+
+def notice(book: Book, events: Sequence[Noted]) -> set[str]:
+    """Leave the notices that follow from the events of a unit, once all else of it is done; for whom."""
+    clients = book.clients({event.subject for event in events})
+    last = {event.subject: event.n for event in events if event.kind in ENDINGS}
+    told: set[str] = set()
+    for event in events:
+        client = clients.get(event.subject)
+        if client is None:
+            continue
+        ending = None
+        if event.n == last.get(event.subject):
+            message, incident, rows = _of(book, event.subject)
+            ending = ending_of(message, None, rows) if incident is None else None
+        kind = next((one for one in news_of(event, ending) if one in book.about[client]), None)
+        if kind is None:
+            continue
+        before = book.notices(event.subject)
+        row = Notice(
+            key=book.new_notice(),
+            message=event.subject,
+            client=client,
+            n=event.n,
+            seq=1 + max((one.seq for one in before), default=0),
+            kind=kind,
+            at=event.at,
+            due=None if any(one.state == 0 for one in before) else event.at,
+        )
+        book.save_notice(row)
+        told.add(client)
+    return told
+
+
+def told(book: Book, telling: Telling) -> bool:
+    row = book.notice(telling.notice)
+    if row is None or row.state != 0:
+        return False
+    row.tried = telling.at
+    if telling.how == "later":
+        row.tries += 1
+        row.due = telling.due
+        book.save_notice(row)
+        return True
+    if telling.how == "given_up":
+        data = {"kind": row.kind, "client": row.client, "of": row.n, "why": telling.why}
+        book.event(row.message, telling.at, "untold", None, data)
+    _pass_on(book, row, 1 if telling.how == "told" else 2, telling.at)
+    return True
+
+
+def give_up(book: Book, rows: Sequence[Notice], now: Instant) -> int:
+    """Notices that nobody could be told in time, in order of time."""
+    for row in rows:
+        if len(rows) <= MANY:
+            data = {"kind": row.kind, "client": row.client, "of": row.n, "why": "too_old"}
+            book.event(row.message, now, "untold", None, data)
+        _pass_on(book, row, 2, now)
+    if len(rows) > MANY:
+        book.event(NOBODY, now, "many_untold", None, {"n": len(rows)})
+    return len(rows)
+
+
+def _pass_on(book: Book, row: Notice, state: Literal[1, 2], now: Instant) -> None:
+    """*row* is concluded: those before it are not needed any more, and the next one is due."""
+    row.state, row.due = state, None
+    book.save_notice(row)
+    waiting = []
+    for other in book.notices(row.message):
+        if other.state == 0:
+            waiting.append(other)
+        elif other.seq < row.seq:
+            book.drop_notice(other)
+    if waiting and waiting[0].due is None:
+        waiting[0].due = now
+        book.save_notice(waiting[0])
 
 
 # ---------------------------------------------------------------- receipts

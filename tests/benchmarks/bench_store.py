@@ -152,6 +152,7 @@ def short_path(folder: Path, messages: int, *, refs: bool) -> None:
             Concluded(
                 delivery=one.delivery,
                 message=one.message,
+                client=one.client,
                 lane=WEB,
                 fence=fence,
                 began=one.begun_at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from gateway.adapters.base import Evidence
 from gateway.env import public_id
 from gateway.lifecycle import Happening
-from gateway.model import Content, Instant, Leg, LinkName, MessageClass, Ref, later
+from gateway.model import Content, Instant, Leg, LinkName, MessageClass, NoticeKind, Ref, later
 from gateway.outcome import CarrierRef, Level
 from gateway.settings.types import Durability
 from gateway.store.base import (
@@ -42,6 +42,8 @@ LEGS = (
     Leg(item=0, place=1, person="alice", device="pager", address="5551212", link=FAX),
     Leg(item=1, place=0, person="alice", device="phone", address="+4420", link=WEB),
 )
+
+EVERYTHING: frozenset[NoticeKind] = frozenset(get_args(NoticeKind))
 
 SAFE = Durability(min_free=0)
 
@@ -155,6 +157,7 @@ class Case:
         values: dict[str, Any] = {
             "delivery": begun.delivery,
             "message": begun.message,
+            "client": begun.client,
             "lane": begun.link,
             "fence": self.fences[begun.link],
             "began": begun.begun_at,

@@ -17,8 +17,8 @@ from gateway.errors import GatewayError
 from gateway.lifecycle import LIFE, OPEN, Happening, State
 from gateway.model import Instant, LinkName, MessageClass, Ref, later
 from gateway.outcome import Level
-from gateway.store.base import Advance, Begun, Missed, Stored
-from tests.contract.store_case import FAX, WEB, Case, MemoryCase, SqliteCase, comparable
+from gateway.store.base import Advance, Begun, Missed, Stored, Telling
+from tests.contract.store_case import EVERYTHING, FAX, WEB, Case, MemoryCase, SqliteCase, comparable
 from tests.gateway.store_env import StoreEnv, run
 
 LINKS = st.sampled_from([WEB, FAX])
@@ -41,12 +41,18 @@ class Twins(RuleBasedStateMachine):
         self.begun: list[Begun] = []
         self.refs: list[str] = []
         self.levels: dict[int, int] = {}
-        self.both(lambda case: case.hold())
+        self.begin_again()
 
     def teardown(self) -> None:
         for case in self.cases:
             run(case.store.close())
         shutil.rmtree(self.folder)
+
+    def begin_again(self) -> None:
+        self.both(lambda case: case.hold())
+        self.both(
+            lambda case: run(case.store.notices.interest({"helpdesk": EVERYTHING}, lambda clients: None))
+        )
 
     def both(self, action: Callable[[Case], Any]) -> Any:
         answers = []
@@ -89,7 +95,7 @@ class Twins(RuleBasedStateMachine):
                 case.leg(
                     leg=n,
                     message_class=which,
-                    link=link,
+                    link=link if n == 0 else FAX if link == WEB else WEB,  # a plan has a link once a device
                     due=later(case.now, due),
                     deadline=later(case.now, deadline),
                 )
@@ -107,6 +113,29 @@ class Twins(RuleBasedStateMachine):
         stored = self.both(act)
         if isinstance(stored, Stored) and not stored.replay:
             self.stored.append(stored)
+
+    @rule(how=st.sampled_from(["told", "later", "given_up"]), due=SECONDS, limit=st.integers(1, 3))
+    def tell(self, how: Any, due: float, limit: int) -> None:
+        notices = self.both(lambda case: run(case.store.notices.due("helpdesk", case.now, limit)))
+        for notice in notices:
+            self.both(
+                lambda case: run(
+                    case.store.notices.conclude(
+                        Telling(
+                            notice=notice.key,  # noqa: B023  # called here
+                            at=case.now,
+                            how=how,
+                            due=later(case.now, due) if how == "later" else None,
+                            why="x",
+                        )
+                    )
+                )
+            )
+        assert len({notice.message for notice in notices}) == len(notices)
+
+    @rule(age=SECONDS)
+    def nobody_listens(self, age: float) -> None:
+        self.both(lambda case: run(case.store.notices.lapse(later(case.now, -age), case.now, 3)))
 
     @rule(link=LINKS, limit=st.integers(0, 4), ordinary=st.integers(0, 4))
     def begin(self, link: LinkName, limit: int, ordinary: int) -> None:
@@ -241,7 +270,7 @@ class Twins(RuleBasedStateMachine):
     def crash(self) -> None:
         for case in self.cases:
             case.crash()
-        self.both(lambda case: case.hold())
+        self.begin_again()
         self.begun = []
         for link in (WEB, FAX):
             self.begun += self.both(
@@ -271,6 +300,7 @@ class Twins(RuleBasedStateMachine):
                 assert one.level >= self.levels.get(one.delivery, 0)
                 self.levels[one.delivery] = one.level
         self.both(lambda case: run(case.store.pursuit.next_due()))
+        self.both(lambda case: run(case.store.notices.due("helpdesk", Instant(1 << 60), 99)))
         self.both(lambda case: run(case.store.work.enquiries(WEB, Instant(1 << 60), 9)))
 
 

@@ -27,6 +27,7 @@ from gateway.model import (
     Ref,
     later,
 )
+from gateway.notify import Tested
 from gateway.outcome import Level
 from gateway.settings.types import (
     Carrier,
@@ -40,7 +41,7 @@ from gateway.settings.types import (
     Site,
 )
 from gateway.store.base import DeliveryRow, EventRow, MessageRow
-from gateway.web import Peer, Request, Response
+from gateway.web import Peer, Request, Response, Stream
 
 UID = 991
 WEB, PHONE, SMS = LinkName("spok.web"), LinkName("spok.phone"), LinkName("sms.smpp")
@@ -359,6 +360,13 @@ class Desk:
             backlog=3,
         )
 
+    # Webhooks
+
+    async def test(self, client: str) -> Tested | None:
+        if client != "monitoring":
+            return None
+        return Tested(id="msg_test_1", status=200, why=None, seconds=0.25)
+
     def left(self, client: str) -> int | None:
         return 59
 
@@ -390,6 +398,7 @@ class ApiWorld:
             bell=self.bell,
             lanes=self.desk,
             operations=self.desk,
+            webhooks=self.desk,
             uid=UID,
         )
         self.router = make_router(self.api)
@@ -424,6 +433,8 @@ class ApiWorld:
 
     def send(self, request: Request) -> Response:
         answer = run(self.env.world, self.router(request))
+        if isinstance(answer, Stream):
+            answer = run(self.env.world, _whole(answer))
         assert isinstance(answer, Response)
         return answer
 
@@ -463,3 +474,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+async def _whole(stream: Stream) -> Response:
+    """A stream that ends by itself, read to its end."""
+    body = b"".join([chunk async for chunk in stream.chunks])
+    return Response(status=stream.status, headers=stream.headers, body=body)

@@ -626,6 +626,10 @@ def test_every_example_does_what_the_manual_says(route: Route, example: Any) -> 
     headers = {name.lower().replace("-", "_"): value for name, value in example.headers.items()}
     answer = world.send(world.request(route.method, path, body, **how, **headers))
     assert answer.status == example.status
+    if example.headers.get("Accept") == "text/event-stream":
+        assert dict(answer.headers)["Content-Type"] == "text/event-stream"
+        assert b"id: 1\nevent: stored\ndata: {" in answer.body
+        return
     kind = route.answer if answer.status < 300 else answers.Problem
     strict = (
         msgspec.defstruct("Exact", [], bases=(kind,), forbid_unknown_fields=True, frozen=True)

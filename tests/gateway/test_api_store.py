@@ -56,6 +56,7 @@ def concluded(begun: Begun, fence: int, now: Instant, outcome: str, verdict: Ver
     return Concluded(
         delivery=begun.delivery,
         message=begun.message,
+        client=begun.client,
         lane=begun.link,
         fence=fence,
         began=begun.begun_at,

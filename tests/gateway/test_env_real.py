@@ -34,8 +34,9 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from gateway.env import Address, Tls
+from gateway.env import Address, AddressRefused, Tls
 from gateway.env.real import LOOKUPS, NAME_KEPT, NAME_LIMIT, Answer, Names, RealEnv, TlsRefused, log_writer
+from gateway.web.client import Unanswered, post
 
 
 def the_reactor() -> Any:
@@ -577,3 +578,56 @@ def test_a_log_that_is_not_read_blocks_nobody() -> None:
     with pytest.raises(OSError):
         write(b"z")
     os.close(writer)
+
+
+# Addresses that may not be called
+
+
+@pytest_twisted.ensureDeferred
+async def test_b18_a_name_with_one_bad_address_is_not_called() -> None:
+    """Every address is looked at before any is connected to; a literal one too."""
+    for host, found in (("hook.example", ["198.41.0.4", "127.0.0.1"]), ("127.0.0.1", [])):
+        env = RealEnv(the_reactor(), lookup=lambda name, found=found: found)
+        endpoint = env.net.client(
+            Address(host=host, port=9),
+            open_timeout=5,
+            refusal=lambda ip: "it is this machine" if ip.startswith("127.") else None,
+        )
+        with pytest.raises(AddressRefused, match="is not called: it is this machine"):
+            await endpoint.connect(Factory.forProtocol(Protocol))
+
+
+@pytest_twisted.ensureDeferred
+async def test_b18_a_name_that_changes_between_look_and_call_is_refused() -> None:
+    """The last good answer is looked at too: what was allowed once need not be any more."""
+    env = RealEnv(the_reactor(), lookup=lambda name: ["127.0.0.1"])
+    port: Any = await env.net.listen("127.0.0.1:0", Factory.forProtocol(Protocol))
+    address = Address(host="hook.example", port=port.getHost().port)
+    made: Any = await env.net.client(address, open_timeout=5).connect(Factory.forProtocol(Protocol))
+    made.transport.abortConnection()
+    env.net.names._lookup = lambda name: ["::1"]  # type: ignore[attr-defined]
+    asked: list[str] = []
+
+    def refusal(ip: str) -> str | None:
+        asked.append(ip)
+        return "it moved inside" if ip == "127.0.0.1" else None
+
+    with pytest.raises(ConnectError):
+        await env.net.client(address, open_timeout=5, refusal=refusal).connect(Factory.forProtocol(Protocol))
+    assert asked[-1] == "127.0.0.1"
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_webhook_goes_to_a_verified_receiver_only(env: RealEnv, ca_file: Path) -> None:
+    """Over TLS the name in the URL has to be the one in the certificate; nothing is sent otherwise."""
+    for name, fits in (("127.0.0.1", False), ("hook.example", True)):
+        leaf = certificate("hook.example", CA)
+        terminal = Terminal(env, leaf, ca_file)
+        port: Any = await env.net.listen("127.0.0.1:0", terminal.factory)
+        env.net.names._lookup = lambda host: ["127.0.0.1"]  # type: ignore[attr-defined]
+        url = f"https://{name}:{port.getHost().port}/"
+        call = post(env, url, b"{}", (), refusal=lambda _: None, limit=2.0, ca_file=str(ca_file))
+        with pytest.raises(Unanswered, match="not HTTP|did not answer|hung up" if fits else "another name"):
+            await call
+        await port.stopListening()

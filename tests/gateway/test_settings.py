@@ -630,7 +630,8 @@ def test_the_files_we_ship_load_without_a_warning(name: str) -> None:
     def read(path: Path) -> bytes:
         if path == Path("/credentials/deadman_url"):
             return b"https://watcher.example/ping/5b8f0c1e\n"
-        return b"secret-of-many-letters\n" if path.parent == Path("/credentials") else path.read_bytes()
+        secret = b"c2VjcmV0IG9mIDI0IGJ5dGVzIG9yIG1vcmU=\n"
+        return secret if path.parent == Path("/credentials") else path.read_bytes()
 
     found = load_file(
         CONFIG / name,

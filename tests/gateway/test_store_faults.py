@@ -453,6 +453,33 @@ def test_f16_copies_made_under_load_are_consistent(case: SqliteCase, tmp_path: P
 # ---------------------------------------------------------------- B89 and the rest of opening
 
 
+NEWEST = max(opening.migrations())
+NEXT = NEWEST + 1
+
+
+def test_b89_a_database_of_each_older_version_is_upgraded(tmp_path: Path) -> None:
+    """What was accepted by an older program is there after the upgrade, and can be told of."""
+    for version in range(1, NEWEST):
+        path = tmp_path / str(version) / "gateway.db"
+        path.parent.mkdir()
+        steps = {number: step for number, step in opening.migrations().items() if number <= version}
+        old = opening.open_database(path, StoreEnv(), SAFE, steps=steps)  # type: ignore[arg-type]
+        old.tx.db.execute(
+            "INSERT INTO message (key, public_id, client, recipients, class, until, at)"
+            " VALUES (1, 'm1', 'helpdesk', '[]', 2, 1, 5)"
+        )
+        old.tx.next_key = 2
+        opening.close_database(StoreEnv(), old)  # type: ignore[arg-type]
+        case = opened(path)
+        assert case.sql("SELECT client FROM message WHERE key = 1") == [("helpdesk",)]
+        run(case.store.notices.interest({"helpdesk": frozenset(["cancelled"])}, lambda clients: None))
+        stored = case.accept()
+        assert case.cancel(stored)
+        assert [one.kind for one in run(case.store.notices.due("helpdesk", case.now, 9))] == ["cancelled"]
+        run(case.store.close())
+        assert path.with_name(f"gateway.db.before-{NEWEST}").exists()
+
+
 def test_b89_a_newer_schema_is_refused_with_both_versions(case: SqliteCase) -> None:
     """An older program touches nothing."""
     run(case.store.close())
@@ -460,7 +487,7 @@ def test_b89_a_newer_schema_is_refused_with_both_versions(case: SqliteCase) -> N
     db.execute("PRAGMA user_version = 7")
     db.close()
     before = (case.folder / "gateway.db").read_bytes()
-    with pytest.raises(StoreRefused, match=r"version 7 .* knows 1\b") as refused:
+    with pytest.raises(StoreRefused, match=rf"version 7 .* knows {NEWEST}\b") as refused:
         case.open()
     assert refused.value.exit_code == 78
     assert (case.folder / "gateway.db").read_bytes() == before
@@ -471,13 +498,13 @@ def test_b89_an_upgrade_makes_a_copy_first(case: SqliteCase) -> None:
     stored = case.accept()
     run(case.store.close())
     path = case.folder / "gateway.db"
-    steps = opening.migrations() | {2: "ALTER TABLE meta ADD COLUMN note TEXT; -- a fake step\n"}
+    steps = opening.migrations() | {NEXT: "ALTER TABLE meta ADD COLUMN note TEXT; -- a fake step\n"}
     done = opening.open_database(path, case.env, SAFE, steps=steps)  # type: ignore[arg-type]
-    assert done.tx.db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert done.tx.db.execute("PRAGMA user_version").fetchone() == (NEXT,)
     opening.close_database(case.env, done)  # type: ignore[arg-type]
-    with pytest.raises(StoreRefused, match=r"before-2"):
+    with pytest.raises(StoreRefused, match=rf"before-{NEXT}"):
         case.open()
-    copy = case.folder / "gateway.db.before-2"
+    copy = case.folder / f"gateway.db.before-{NEXT}"
     assert copy.stat().st_mode & 0o777 == 0o600
     shutil.copy(copy, path)
     case.open(adopt_older=True)
@@ -487,7 +514,7 @@ def test_b89_an_upgrade_makes_a_copy_first(case: SqliteCase) -> None:
 def test_b89_a_step_that_fails_changes_nothing(case: SqliteCase) -> None:
     """A broken step leaves the database as it was."""
     run(case.store.close())
-    steps = opening.migrations() | {2: "CREATE TABLE new (x);\nCREATE TABLE new (y);\n"}
+    steps = opening.migrations() | {NEXT: "CREATE TABLE new (x);\nCREATE TABLE new (y);\n"}
     with pytest.raises(StoreRefused):
         opening.open_database(case.folder / "gateway.db", case.env, SAFE, steps=steps)  # type: ignore[arg-type]
     case.open()

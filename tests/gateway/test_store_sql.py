@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.sqlite import opening, tx, work
+from gateway.model import Instant
+from gateway.store.sqlite import notices, opening, tx, work
+from tests.gateway.store_env import StoreEnv
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     made = sqlite3.connect(":memory:")
-    made.executescript(opening.migrations()[1])
+    for step in opening.migrations().values():
+        made.executescript(step)
     yield made
     made.close()
 
@@ -36,6 +39,25 @@ def test_taking_seeks_each_class_in_the_index(db: sqlite3.Connection) -> None:
     ask = {"lane": 1, "now": 1, "limit": 1, "ordinary": 1}
     assert plan(db, work._TAKE, ask) == [f"{SEEK}<?)"] * 4
     assert plan(db, work._NEXT, (1,)) == [f"{SEEK}>?)"] * 4
+
+
+def test_what_is_to_be_told_is_sought_by_client_and_time(db: sqlite3.Connection) -> None:
+    """However many notices wait for a receiver that is away, the others' are found at once."""
+    asked: list[str] = []
+    db.set_trace_callback(asked.append)
+    notices._due(tx.Reader(db), "c", Instant(1), 4)
+    notices._next_due(tx.Reader(db), "c")
+    notices._lapse(tx.Tx(db, StoreEnv(), "t"), Instant(1), Instant(1), 10)  # type: ignore[arg-type]
+    db.set_trace_callback(None)
+    steps = [
+        row[3]
+        for statement in asked
+        if " FROM notice" in statement
+        for row in db.execute("EXPLAIN QUERY PLAN " + statement).fetchall()
+    ]
+    assert len(steps) == 4
+    assert all("USING" in step for step in steps)
+    assert not any("SCAN" in step or "TEMP" in step for step in steps)
 
 
 @pytest.mark.parametrize(

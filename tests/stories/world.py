@@ -73,7 +73,13 @@ DIRECT = SETTINGS.replace(f'\n      two: {{adapter: snpp, at: "{TWO}", path: pho
 """The same with one way only: what cannot go out there waits."""
 
 DEADMAN = "http://10.7.0.1/ping/5b8f0c1e-not-for-a-log"  # what {env: DEADMAN} means in a story's settings
-ENVIRON = {"DEADMAN": DEADMAN, "BOUNCE_SECRET": "a secret of sixteen or more"}  # what settings may refer to
+ENVIRON = {
+    "DEADMAN": DEADMAN,
+    "BOUNCE_SECRET": "a secret of sixteen or more",
+    "HOOK": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "OLD_HOOK": "b2xkIHNlY3JldCBvZiB0aGUgcmVjZWl2ZXIh",
+}
+"""What references to secrets in the settings lead to."""
 
 DISK_TIME = 0.002  # seconds that a unit takes to be durable in the memory store: a usual disk's sync
 STEPS = 20_000_000  # calls of the clock that one ``forward`` may need

@@ -36,6 +36,7 @@ from gateway.store.base import (
     Enquiry,
     EventRow,
     Facts,
+    Gone,
     LaneCount,
     Lapsed,
     Matched,
@@ -44,14 +45,18 @@ from gateway.store.base import (
     NewMessage,
     Stored,
     Taking,
+    Telling,
 )
 from gateway.store.rows import (
     MANY,
     MISSED,
     NOBODY,
+    TELLING,
     Delivery,
     Incident,
     Message,
+    Noted,
+    Notice,
     Receipt,
     begun_of,
     correlation,
@@ -109,6 +114,11 @@ class MemoryBook:
         self.fences: dict[LinkName, int] = {}
         self.held_links: set[LinkName] = set()
         self.modes: dict[LinkName, tuple[str, str, str | None]] = {}
+        self.about: base.About = {}
+        self.told: dict[int, Notice] = {}
+        self.gone: dict[str, Gone] = {}
+        self.last_notice = 0
+        self.noted: list[Noted] = []
 
     def new_key(self) -> int:
         self.last_key += 1
@@ -174,6 +184,29 @@ class MemoryBook:
         mine = self.events.setdefault(subject, [])
         n = len(mine) + (1 if subject == NOBODY else 2)  # 1 is implied by the message's row
         mine.append(EventRow(n=n, at=at, kind=kind, delivery=delivery, data=data or {}))
+        if self.about and kind in TELLING:
+            self.noted.append(Noted(subject, n, at, kind, data or {}))
+
+    def clients(self, messages: Iterable[MessageKey]) -> dict[MessageKey, str]:
+        found = (self.messages[key] for key in sorted(messages) if key in self.messages)
+        return {row.key: row.client for row in found if row.client in self.about}
+
+    def notices(self, message: MessageKey) -> list[Notice]:
+        found = [row for row in self.told.values() if row.message == message]
+        return sorted(found, key=lambda row: row.seq)
+
+    def new_notice(self) -> int:
+        self.last_notice += 1
+        return self.last_notice
+
+    def notice(self, key: int) -> Notice | None:
+        return self.told.get(key)
+
+    def save_notice(self, row: Notice) -> None:
+        self.told[row.key] = row
+
+    def drop_notice(self, row: Notice) -> None:
+        del self.told[row.key]
 
     def receipt(self, evidence: Evidence) -> Receipt | None:
         return self.receipts.get((evidence.scope, evidence.ref, evidence.part, evidence.state))
@@ -212,7 +245,9 @@ class MemoryStore:
         self._book = book or MemoryBook()
         self._book.boot += 1
         self._book.held_links.clear()
+        self._book.about = {}
         self._dead = False
+        self._noticed: Callable[[Iterable[str]], None] | None = None
         self._why: str | None = None
         self.boot = self._book.boot
         self.durability: Literal["disk", "unsafe"] = "disk"
@@ -222,6 +257,7 @@ class MemoryStore:
         self.work: base.Work = self
         self.evidence: base.EvidenceRoom = self
         self.pursuit: base.PursuitRoom = self
+        self.notices: base.NoticesRoom = _Notices(self)
         self.desk: base.DeskRoom = self
         self.records: base.Records = self
         self.housekeeping: base.Housekeeping = self
@@ -254,7 +290,13 @@ class MemoryStore:
             await Deferred[None]()  # nobody is there any more to whom it could be told
         if self._why is not None:
             raise StoreFailed(self._why)
-        return unit(self._book)
+        self._book.noted.clear()  # of a unit that broke
+        result = unit(self._book)
+        noted, self._book.noted = self._book.noted, []
+        told = units.notice(self._book, noted) if noted else set()
+        if told and self._noticed is not None:
+            self._noticed(told)
+        return result
 
     def _see(self) -> MemoryBook:
         if self._why is not None:
@@ -461,6 +503,83 @@ class MemoryStore:
 
     async def forget_keys(self, before: Instant, limit: int) -> int:
         return await self._do(lambda book: _forget_keys(book, before, limit))
+
+
+class _Notices:
+    """For notify: a room of its own, since its words are also those of others."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def interest(self, about: base.About, noticed: Callable[[Iterable[str]], None]) -> None:
+        self._store._noticed = noticed
+        await self._store._do(lambda book: setattr(book, "about", about))
+
+    async def due(self, client: str, now: Instant, limit: int) -> tuple[base.Notice, ...]:
+        book = self._store._see()
+        rows = [row for row in book.told.values() if row.client == client and row.due is not None]
+        rows = sorted((row for row in rows if (row.due or 0) <= now), key=lambda row: (row.due or 0, row.key))
+        return tuple(
+            base.Notice(
+                key=row.key,
+                message=row.message,
+                public_id=book.messages[row.message].public_id,
+                client=row.client,
+                n=row.n,
+                seq=row.seq,
+                kind=row.kind,
+                at=row.at,
+                tries=row.tries,
+            )
+            for row in rows[:limit]
+        )
+
+    async def next_due(self, client: str) -> Instant | None:
+        rows = self._store._see().told.values()
+        return min((row.due for row in rows if row.client == client and row.due is not None), default=None)
+
+    async def conclude(self, telling: Telling) -> bool:
+        return await self._store._do(lambda book: units.told(book, telling))
+
+    async def reached(self, client: str, since: Instant, now: Instant) -> int:
+        return await self._store._do(lambda book: _reached_again(book, client, since, now))
+
+    async def lapse(self, before: Instant, now: Instant, limit: int) -> int:
+        def lapse(book: MemoryBook) -> int:
+            rows = [row for row in book.told.values() if row.state == 0 and row.at < before]
+            return units.give_up(book, sorted(rows, key=lambda row: (row.at, row.key))[:limit], now)
+
+        return await self._store._do(lapse)
+
+    async def gone(self, client: str, gone: Gone) -> None:
+        def leave(book: MemoryBook) -> None:
+            book.gone[client] = gone
+            book.event(NOBODY, gone.at, "receiver_gone", None, {"client": client, "why": gone.why})
+
+        await self._store._do(leave)
+
+    async def back(self, client: str, now: Instant) -> bool:
+        def come(book: MemoryBook) -> bool:
+            was = book.gone.pop(client, None) is not None
+            if was:
+                book.event(NOBODY, now, "receiver_back", None, {"client": client})
+            return was
+
+        return await self._store._do(come)
+
+    async def all_gone(self) -> dict[str, Gone]:
+        return dict(self._store._see().gone)
+
+
+def _reached_again(book: MemoryBook, client: str, since: Instant, now: Instant) -> int:
+    rows = [
+        row
+        for row in book.told.values()
+        if row.client == client and row.due is not None and row.due > now and (row.tried or 0) >= since
+    ]
+    for row in rows:
+        row.due = now
+    return len(rows)
 
 
 # ---------------------------------------------------------------- units of every message
@@ -678,6 +797,10 @@ def _lapse(book: MemoryBook, now: Instant) -> Lapsed:
         if len(late) <= MANY:
             book.event(row.message, now, "expired", row.key)
     if len(late) > MANY:
+        told = book.clients({row.message for row in late})
+        for row in late:
+            if row.message in told:
+                book.event(row.message, now, "expired", row.key)
         book.event(NOBODY, now, "many_expired", None, {"n": len(late)})
     doubts = [
         row

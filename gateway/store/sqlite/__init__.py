@@ -15,6 +15,7 @@ from gateway.store.sqlite.desk import DeskRoom
 from gateway.store.sqlite.evidence import EvidenceRoom
 from gateway.store.sqlite.housekeeping import Housekeeping
 from gateway.store.sqlite.intake import Intake
+from gateway.store.sqlite.notices import NoticesRoom
 from gateway.store.sqlite.opening import Opened
 from gateway.store.sqlite.pursuit import PursuitRoom
 from gateway.store.sqlite.reader import ReadThread
@@ -31,6 +32,7 @@ class SqliteStore:
         self.work: base.Work = Work(writer, reader)
         self.evidence: base.EvidenceRoom = EvidenceRoom(writer)
         self.pursuit: base.PursuitRoom = PursuitRoom(writer, reader)
+        self.notices: base.NoticesRoom = NoticesRoom(writer, reader)
         self.desk: base.DeskRoom = DeskRoom(writer)
         self.records: base.Records = Records(reader, lambda: writer.backlog)
         self.housekeeping: base.Housekeeping = Housekeeping(writer)

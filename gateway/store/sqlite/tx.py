@@ -9,7 +9,7 @@ lock changes hands once and not for each row, and half the work of ``json_each``
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
@@ -22,8 +22,9 @@ from gateway.env import Env
 from gateway.lifecycle import OPEN, State
 from gateway.model import DeliveryKey, IncidentKey, Instant, LinkName, MessageKey
 from gateway.outcome import Level
-from gateway.store.base import EventRow
-from gateway.store.rows import Delivery, Incident, Message, Receipt
+from gateway.store import units
+from gateway.store.base import About, EventRow
+from gateway.store.rows import NOBODY, TELLING, Delivery, Incident, Message, Noted, Notice, Receipt
 
 _MESSAGE = """key, public_id, client, recipients AS "to", content, class AS message_class, until, at, expires,
     incident, ref, ref_held, accepted_by, accepted_at, ending"""
@@ -33,6 +34,7 @@ _DELIVERY = """key, message, incident, (SELECT link FROM lane WHERE lane.lane = 
     code, why, setback, opened_at, changed_at, checksum"""
 _INCIDENT = """key, client, dedup, message, class AS message_class, plan, due, begun_at, step_started,
     version, ending, ended_at, accepted_by, accepted_at"""
+_NOTICE = "key, message, client, n, seq, kind, at, state, due, tries, tried"
 _CHANGING = (
     *("state", "due", "level", "tries", "connects", "doubts", "dup_risk", "possibly_sent", "stop", "fence"),
     *("begun_at", "correlation", "policy", "reason", "code", "why", "setback", "changed_at", "copies_before"),
@@ -131,6 +133,12 @@ class Reader:
             row["data"] = msgspec.json.decode(row["data"])
         return [msgspec.convert(row, EventRow) for row in found]
 
+    def noticed(self, where: str, *values: Any) -> list[Notice]:
+        return [
+            msgspec.convert(row, Notice)
+            for row in self.rows(f"SELECT {_NOTICE} FROM notice WHERE {where}", *values)
+        ]
+
     def receipts(self, where: str, *values: Any) -> list[Receipt]:
         found = self.rows(
             f"SELECT evidence, link, at, delivery, message, pending FROM receipt WHERE {where}",
@@ -151,6 +159,12 @@ class Reader:
             self.db.execute("COMMIT")
 
     # the getters of a Book
+
+    def notice(self, key: int) -> Notice | None:
+        return next(iter(self.noticed("key = ?", key)), None)
+
+    def notices(self, message: MessageKey) -> list[Notice]:
+        return self.noticed("message = ? ORDER BY seq", message)
 
     def message(self, key: MessageKey) -> Message | None:
         return next(iter(self.messages("key = ?", key)), None)
@@ -202,12 +216,18 @@ class Tx(Reader):
         self.open = self.pending = 0
         self._events: list[tuple[int, Instant, str, int | None, str]] = []
         self._numbers: dict[int, int] = {}
+        self.about: About = {}
+        self.left_for: set[str] = set()  # clients for whom notices were left since the last commit
+        self._told: set[int] = set()  # messages of clients that are told, where a batch knows them
+        self._noted: list[Noted] = []
         self.reload()
 
     def reload(self) -> None:
         """Know again what is on record, after something was undone."""
         self._events.clear()
         self._numbers.clear()
+        self._noted.clear()
+        self._told.clear()
         self.load_lanes()
         self.open = self.db.execute("SELECT count(*) FROM delivery WHERE state <= 3").fetchone()[0]
         self.pending = self.db.execute("SELECT count(*) FROM receipt WHERE pending").fetchone()[0]
@@ -240,7 +260,11 @@ class Tx(Reader):
         try:
             yield
             self.flush()
+            if self._noted:
+                self._notice()
         except BaseException:
+            self._noted.clear()
+            self._told.clear()
             self.open, self.pending = before[0], before[1]
             del self._events[before[2] :]
             self._numbers.clear()
@@ -351,9 +375,53 @@ class Tx(Reader):
         for subject, at, kind, delivery, data in self._events:
             last[subject] = n = last[subject] + 1
             flat += (subject, n, at, kind, delivery, data)
+        if self.about:
+            self._note(flat)
         self._events.clear()
         write(self.db, _EVENTS, 6, flat)
         self._forget()
+
+    def concerns(self, message: MessageKey, client: str) -> None:
+        """The attempts of this unit on *message*, of *client*, may be worth a notice: others are not looked
+        at, so that who is told nothing costs nothing."""
+        if client in self.about:
+            self._told.add(message)
+
+    def _note(self, flat: list[Any]) -> None:
+        for at in range(0, len(flat), 6):
+            subject, kind = flat[at], flat[at + 3]
+            if kind in TELLING and (subject in self._told if kind == "attempt" else subject != NOBODY):
+                data = msgspec.json.decode(flat[at + 5])
+                self._noted.append(Noted(subject, flat[at + 1], flat[at + 2], kind, data))
+
+    def _notice(self) -> None:
+        noted, self._noted = self._noted, []
+        self._told.clear()
+        self.left_for |= units.notice(self, noted)
+
+    def clients(self, messages: Iterable[MessageKey]) -> dict[MessageKey, str]:
+        if not self.about:
+            return {}
+        keys = _plain.encode(sorted(messages)).decode()
+        rows = self.db.execute(
+            "SELECT key, client FROM message WHERE key IN (SELECT value FROM json_each(?))", (keys,)
+        )
+        return {MessageKey(key): client for key, client in rows.fetchall() if client in self.about}
+
+    def new_notice(self) -> int:
+        found: int = self.db.execute("SELECT coalesce(max(key), 0) + 1 FROM notice").fetchone()[0]
+        return found
+
+    def save_notice(self, row: Notice) -> None:
+        self.db.execute(
+            f"INSERT INTO notice ({_NOTICE}) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET"
+            " state = excluded.state, due = excluded.due, tries = excluded.tries, tried = excluded.tried",
+            (row.key, row.message, row.client, row.n, row.seq, row.kind, row.at, row.state, row.due,
+             row.tries, row.tried),
+        )  # fmt: skip
+
+    def drop_notice(self, row: Notice) -> None:
+        self.db.execute("DELETE FROM notice WHERE key = ?", (row.key,))
 
     def save_receipt(self, row: Receipt) -> None:
         known = self.receipt(row.evidence)

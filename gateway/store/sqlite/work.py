@@ -371,6 +371,8 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         state = after(State.BEGUN, verdict.happening)
         reason, due = verdict.reason, verdict.due
         tx.event(done.message, done.ended, "attempt", done.delivery, units.attempt_data(done))
+        if tx.about:
+            tx.concerns(done.message, done.client)
         if stop and state in units.STOPPABLE:
             reason, sent = "stopped", state is State.DOUBT
             state = after(state, Happening.CANCELLED)
@@ -441,6 +443,10 @@ def lapse(tx: Tx, now: Instant, summary: int | None) -> tuple[Lapsed, int | None
     tx.db.execute(_EXPIRE, (now, _plain.encode([key for key, _, _ in late]).decode()))
     tx.open -= len(late)
     if len(late) > MANY or (late and summary is not None):
+        told = tx.clients({message for _, message, _ in late})
+        for key, message, _ in late:
+            if message in told:
+                tx.event(message, now, "expired", key)
         summary = _summary(tx, now, len(late), summary)
     else:
         for key, message, _ in late:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,6 +73,7 @@ class Writer:
         self.backlog = 0
         self.failed: Deferred[str] = Deferred()
         self.broken: str | None = None
+        self.noticed: Callable[[Iterable[str]], None] = _nobody
         self.env = env
         self._durability = durability
         self._tx: Tx | None = None
@@ -79,6 +81,7 @@ class Writer:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"), env, durability.min_free)
         self._tidying = False
         self._untidy = 0
+        self._left_for: deque[frozenset[str]] = deque()  # see Tx.left_for; appended by the thread
         self._closed = False
         self._unfinished = 0
         self._commit_began = 0.0
@@ -141,6 +144,8 @@ class Writer:
                 unit.told.errback(result)
             else:
                 unit.told.callback(result)
+        while self._left_for:
+            self.noticed(self._left_for.popleft())
         if self._opened is None or self._tidying or self.broken is not None:
             return
         self._untidy += len(units)
@@ -203,6 +208,9 @@ class Writer:
                 results[place] = answer
         tx.db.execute("COMMIT")
         self.backlog = tx.open
+        if tx.left_for:
+            self._left_for.append(frozenset(tx.left_for))
+            tx.left_for.clear()
         for place in tidy:
             results[place] = _outcome(units[place].what)
         return results
@@ -277,6 +285,10 @@ class Ballast:
         """Give the space to the database."""
         self._there = False
         self._path.unlink(missing_ok=True)
+
+
+def _nobody(clients: Iterable[str]) -> None:
+    """Nobody is told anything yet."""
 
 
 def _outcome(what: Callable[[], Any]) -> Any:
