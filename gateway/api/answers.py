@@ -67,6 +67,26 @@ class Submitted(Answer, frozen=True, kw_only=True):
     warnings: tuple[Note, ...]
 
 
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one message of a batch: an ``id``, or a ``problem``. Fields that do not apply are left
+    out. *index* counts from 0."""
+
+    index: int
+    id: str | None = None
+    ref: str | None = None
+    replay: Annotated[bool, Meta(description="It had been stored before, under the same key.")] = False
+    warnings: tuple[Note, ...] = ()
+    problem: Problem | None = None
+
+
+class BatchAnswer(Answer, frozen=True, kw_only=True):
+    """The answer to a batch, in the order of the request."""
+
+    accepted: int
+    refused: int
+    results: tuple[BatchResult, ...]
+
+
 # ------------------------------------------------------------------ standing
 
 
@@ -357,6 +377,12 @@ class Problem(Answer, frozen=True, kw_only=True):
     retry: bool
     stored: Literal[False] | None
     request_id: str
+
+
+class BatchProblem(Problem, frozen=True, kw_only=True):
+    """Why nothing of a batch was stored; *results* are of the messages that were refused."""
+
+    results: tuple[BatchResult, ...]
 
 
 class ProblemKind(Answer, frozen=True, kw_only=True):

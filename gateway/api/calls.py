@@ -60,7 +60,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table of everything that can be called."""
+    """One row of the table of everything that can be called. *lines*: what a line is, of NDJSON sent and
+    answered."""
 
     method: str
     path: str
@@ -71,6 +72,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     query: type[Body]
     body: type[Body] | None = None
+    lines: tuple[type[Body], Any] | None = None
     problems: tuple[str, ...] = ()
     examples: tuple[Example, ...]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.api import answers, bodies, says, standing
 from gateway.api.bodies import (
     AcknowledgeBody,
@@ -36,16 +38,19 @@ async def submit(api: Api, call: Call) -> Response:
         call.request, api.operations.settings().limits, dry_run=query.dry_run
     )
     accepted = await api.reception.submit(call.client, submission)
-    body = accepted.body
-    if left_out:
-        note = {"code": "text-cleaned", "detail": f"{left_out} invisible characters were left out"}
-        body = body | {"warnings": [*body.get("warnings", ()), note]}
+    body = with_cleaned(accepted.body, left_out)
+    headers: Fields = (("Idempotent-Replay", "true"),) if accepted.replay else ()
     if query.dry_run:
-        return json_response(body)
-    headers: Fields = (("Location", f"/v1/messages/{accepted.id}"),)
-    if accepted.replay:
-        headers += (("Idempotent-Replay", "true"),)
-    return json_response(body, 202, headers)
+        return json_response(body, 200, headers)
+    return json_response(body, 202, (("Location", f"/v1/messages/{accepted.id}"), *headers))
+
+
+def with_cleaned(body: dict[str, Any], left_out: int) -> dict[str, Any]:
+    """The answer to a message, with a warning if invisible characters were left out of its texts."""
+    if not left_out:
+        return body
+    note = {"code": "text-cleaned", "detail": f"{left_out} invisible characters were left out"}
+    return body | {"warnings": [*body.get("warnings", ()), note]}
 
 
 async def status(api: Api, call: Call) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.adapters.base import Client
-from gateway.api import answers, bodies, messages, operating
+from gateway.api import answers, batch, bodies, messages, operating
 from gateway.api.bodies import NoQuery
 from gateway.api.calls import Call, Example, Route, Who, authenticate, refuse
 from gateway.api.openapi import document
@@ -21,6 +21,7 @@ from gateway.errors import Conflict, SettingsError, StoreFailed, StoreFull, Subm
 from gateway.web import Request, Response, Router, json_response
 
 _HELLO = {"to": "alice", "text": "hello from curl"}
+_TWO = [{"key": "a-1", **_HELLO}, {"key": "a-2", "to": "bob", "text": "hello from curl"}]
 _EVERYTHING = {
     "to": ["heart-team"],
     "text": "Cath lab 2: STEMI in 10 min",
@@ -94,6 +95,28 @@ ROUTES: tuple[Route, ...] = (
             Example(
                 name="misspelt", path="/v1/messages", body=_HELLO | {"prioritty": "critical"}, status=400
             ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/messages/batch",
+        who=Who.CLIENT,
+        call=batch.submit,
+        says="Submit up to 1000 messages, each taken or refused on its own",
+        query=bodies.BatchQuery,
+        body=bodies.BatchBody,
+        answer=answers.BatchAnswer,
+        lines=(bodies.ItemBody, answers.BatchResult),
+        problems=("field.empty", "field.too_many", "idempotency_key.invalid", "batch-refused", "rate"),
+        examples=(
+            Example(name="two", path="/v1/messages/batch", body={"messages": _TWO}, status=200),
+            Example(
+                name="all or nothing",
+                path="/v1/messages/batch?all_or_nothing=true",
+                body={"messages": _TWO},
+                status=200,
+            ),
+            Example(name="none", path="/v1/messages/batch", body={"messages": []}, status=422),
         ),
     ),
     Route(
