@@ -190,6 +190,38 @@ class Done(Answer, frozen=True, kw_only=True):
     message: Status
 
 
+class Incident(Answer, frozen=True, kw_only=True):
+    """All that was sent for one trouble. It is found by *key*, the sender's own name for it, and by the id
+    or reference of any of its messages; *id* is the first one's, *says* and *until* those of the message
+    whose plan is followed (the first, or the first of a higher class)."""
+
+    id: str
+    key: str | None
+    state: Literal["open", "ended"]
+    outcome: OutcomeToken | None
+    level: LevelToken
+    accepted_by: Annotated[str | None, Meta(description="The person who has it.")]
+    accepted_at: Time | None
+    muted_until: Annotated[Time | None, Meta(description="Nobody else is paged before.")]
+    says: str
+    sender: str = msgspec.field(name="from")
+    message_class: Class = msgspec.field(name="class")
+    until: LevelToken
+    at: Annotated[Time, Meta(description="When it began.")]
+    ended_at: Time | None
+    next: Next | None
+    count: Annotated[int, Meta(description="How many messages it has.")]
+    messages: Annotated[tuple[Standing, ...], Meta(description="Newest first, at most 50.")]
+
+
+class IncidentDone(Answer, frozen=True, kw_only=True):
+    """The answer to every verb on an incident; *changed* is 0 if nothing was left to do."""
+
+    changed: int
+    says: str
+    incident: Incident
+
+
 class StoryLine(Answer, frozen=True, kw_only=True):
     at: Time
     says: str

@@ -83,6 +83,21 @@ class AcknowledgeBody(Body, frozen=True, kw_only=True):
     recorded_by: Annotated[str | None, Meta(description="Who wrote it down, if somebody else.")] = None
 
 
+class ResolveBody(Body, frozen=True, kw_only=True):
+    by: Annotated[str | None, Meta(description="The person who says so; the sender itself if not given.")] = (
+        None
+    )
+    why: str | None = None
+
+
+class MuteBody(Body, frozen=True, kw_only=True):
+    for_: Annotated[
+        str | int | float, Meta(description='`"30m"` or seconds, at most 24 h; 0: not muted any more.')
+    ] = msgspec.field(name="for")
+    by: Annotated[str | None, Meta(description="The person who wants it. A program must name one.")] = None
+    even_critical: Annotated[bool, Meta(description="Needed for what is critical.")] = False
+
+
 class CancelBody(Body, frozen=True, kw_only=True):
     why: str | None = None
 

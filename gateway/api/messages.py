@@ -126,29 +126,39 @@ async def why(api: Api, call: Call) -> Response:
 async def acknowledge(api: Api, call: Call) -> Response:
     body = read(call.request, AcknowledgeBody)
     row = await find(api, call)
-    settings = api.operations.settings()
-    words = Words(settings.limits, [])
+    changed = await has_it(api, call, row, body)
+    return await _done(api, call, row, "acknowledge", changed)
+
+
+async def has_it(api: Api, call: Call, row: MessageRow, body: AcknowledgeBody) -> int:
+    """A named human has the message, and all of its incident: on record. 0 if somebody had it already."""
+    words = Words(api.operations.settings().limits, [])
     note = words.maybe("note", body.note, bodies.MAX_NOTE)
     recorded = words.maybe("recorded_by", body.recorded_by, bodies.MAX_NAME, line=True)
     words.settle()
-    by = body.by
-    if by is None and call.client.administrator and call.client.name in settings.people:
-        by = call.client.name
-    if by is None:
-        detail = "Only a named human can have it: say who, as by."
-        raise _at_by("person-required", detail, None)
-    if by not in settings.people:
-        raise _at_by("unknown-person", f"{shown(by)} is not a person of the settings.", shown(by))
+    by = named(api, call, body.by)
     writer = call.client.name if recorded is None else f"{recorded} ({call.client.name})"
-    had = row.accepted_by
+    now = api.env.now()
     try:
-        await api.desk.acknowledge(row.message, by=by, note=note, recorded_by=writer, now=api.env.now())
+        await api.desk.acknowledge(row.message, by=by, note=note, recorded_by=writer, now=now)
     except Conflict:
-        row = await find(api, call)
+        row = await look(api, call, row.public_id) or row
         raise refuse(
             "already-ended", f"It has ended, and nobody had it. {says.of_message(row, '', around(api))}"
         ) from None
-    return await _done(api, call, row, "acknowledge", 0 if had else 1)
+    return 0 if row.accepted_by else 1
+
+
+def named(api: Api, call: Call, by: str | None) -> str:
+    """The person of the settings who is meant: an administrator may be one. SubmissionError 422 if nobody."""
+    people = api.operations.settings().people
+    if by is None and call.client.administrator and call.client.name in people:
+        by = call.client.name
+    if by is None:
+        raise _at_by("person-required", "Only a named human can do this: say who, as by.", None)
+    if by not in people:
+        raise _at_by("unknown-person", f"{shown(by)} is not a person of the settings.", shown(by))
+    return by
 
 
 def _at_by(code: str, detail: str, given: str | None) -> SubmissionError:

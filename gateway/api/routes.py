@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.adapters.base import Client
-from gateway.api import answers, batch, bodies, messages, operating
+from gateway.api import answers, batch, bodies, incidents, messages, operating
 from gateway.api.bodies import NoQuery
 from gateway.api.calls import Call, Example, Route, Who, authenticate, refuse
 from gateway.api.openapi import document
@@ -254,6 +254,82 @@ ROUTES: tuple[Route, ...] = (
         answer=answers.Why,
         problems=("not-found",),
         examples=(Example(name="why", path="/v1/messages/{open}/why", status=200),),
+    ),
+    Route(
+        method="GET",
+        path="/v1/incidents/{key}",
+        who=Who.CLIENT,
+        call=incidents.status,
+        says="All that was sent for one trouble, by your own name for it or by any of its messages",
+        query=NoQuery,
+        answer=answers.Incident,
+        problems=("not-found", "conflict"),
+        examples=(
+            Example(name="by its name", path="/v1/incidents/INC0012345", status=200),
+            Example(name="by a message", path="/v1/incidents/{open}", status=200),
+            Example(name="unknown", path="/v1/incidents/INC0", status=404),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/incidents/{key}/acknowledge",
+        who=Who.CLIENT,
+        call=incidents.acknowledge,
+        says="A named human has all of it: nothing more is begun",
+        query=NoQuery,
+        body=bodies.AcknowledgeBody,
+        answer=answers.IncidentDone,
+        problems=("not-found", "conflict", "person-required", "unknown-person", "already-ended"),
+        examples=(
+            Example(name="ours", path="/v1/incidents/INC0012345/acknowledge", body={"by": "bob"}, status=200),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/incidents/{key}/resolve",
+        who=Who.CLIENT,
+        call=incidents.resolve,
+        says="The trouble is over: what waits stops, nobody else is paged",
+        query=NoQuery,
+        body=bodies.ResolveBody,
+        answer=answers.IncidentDone,
+        problems=("not-found", "conflict", "unknown-person"),
+        examples=(
+            Example(
+                name="by itself",
+                path="/v1/incidents/INC0012345/resolve",
+                body={"why": "disk was changed"},
+                status=200,
+            ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/incidents/{key}/mute",
+        who=Who.CLIENT,
+        call=incidents.mute,
+        says="Page nobody else for a while",
+        query=NoQuery,
+        body=bodies.MuteBody,
+        answer=answers.IncidentDone,
+        problems=(
+            *("not-found", "conflict", "person-required", "unknown-person"),
+            *("already-ended", "critical-not-muted", "mute.for"),
+        ),
+        examples=(
+            Example(
+                name="half an hour",
+                path="/v1/incidents/INC0012345/mute",
+                body={"for": "30m", "by": "bob", "even_critical": True},
+                status=200,
+            ),
+            Example(
+                name="critical",
+                path="/v1/incidents/INC0012345/mute",
+                body={"for": "30m", "by": "bob"},
+                status=409,
+            ),
+        ),
     ),
     Route(
         method="GET",

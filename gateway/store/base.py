@@ -360,6 +360,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     step_started: Instant
     expires: Instant | None
     accepted_by: str | None
+    muted_until: Instant | None = None
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -413,6 +414,27 @@ class DeskRoom(Protocol):
     async def cancel(self, message: MessageKey, *, by: str, why: str | None, now: Instant) -> bool:
         """Stop a message: waiting, doubt and held deliveries become cancelled; what is begun finishes.
         False if it had ended already."""
+        ...
+
+    async def resolve(
+        self, incident: IncidentKey, *, by: str, recorded_by: str, why: str | None, now: Instant
+    ) -> bool:
+        """The trouble is over: its pursuit ends as cancelled, what waits stops, what is begun finishes.
+        False if it had ended already."""
+        ...
+
+    async def mute(
+        self,
+        incident: IncidentKey,
+        *,
+        until: Instant | None,
+        even_critical: bool,
+        by: str,
+        recorded_by: str,
+        now: Instant,
+    ) -> None:
+        """No further leg is opened before *until*; None: it is not muted any more. Raises Conflict if it has
+        ended, or is critical and not *even_critical*. A message of a higher class that joins ends it."""
         ...
 
     async def retry(self, message: MessageKey, *, by: str, now: Instant, deadline: Instant) -> int:
@@ -512,9 +534,28 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     incident: IncidentKey | None
     incident_key: str | None
     incident_due: Instant | None
+    muted_until: Instant | None = None
     plan: tuple[Leg, ...]
     deliveries: tuple[DeliveryRow, ...]
     timeline: tuple[EventRow, ...]
+
+
+class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pursuit with its messages. *key* is its client's own name for the trouble, *first* the id of its
+    first message, *main* the message whose plan is followed; *messages* are the newest ones, without
+    timelines, of *count*."""
+
+    incident: IncidentKey
+    client: str
+    key: str | None
+    message_class: MessageClass
+    begun_at: Instant
+    ending: Ending | None
+    ended_at: Instant | None
+    first: PublicId
+    main: MessageRow
+    messages: tuple[MessageRow, ...]
+    count: int
 
 
 class LaneCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -544,6 +585,12 @@ class Records(Protocol):
     ) -> tuple[MessageRow, ...]:
         """Newest first, without timelines. ``needs_you``: held, unanswered, or an incident that nobody has
         accepted past its first step."""
+        ...
+
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
+        """By its client's own name (the open one, or the newest), or by the public id or reference of one of
+        its messages; only *client*'s own unless None. At most *limit* of its messages. Raises Conflict if
+        the name belongs to open ones of several clients."""
         ...
 
     async def counts(self) -> tuple[LaneCount, ...]: ...

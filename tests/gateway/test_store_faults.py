@@ -453,6 +453,30 @@ def test_f16_copies_made_under_load_are_consistent(case: SqliteCase, tmp_path: P
 # ---------------------------------------------------------------- B89 and the rest of opening
 
 
+NEWEST = max(opening.migrations())
+NEXT = NEWEST + 1
+
+
+def test_a_record_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    """What was accepted by the first version is there after the upgrade, and can be muted."""
+    env, path = StoreEnv(), tmp_path / "gateway.db"
+    first = {1: opening.migrations()[1]}
+    old = opening.open_database(path, env, SAFE, steps=first)  # type: ignore[arg-type]
+    old.tx.db.execute(
+        "INSERT INTO message (key, public_id, client, recipients, content, class, until, at, incident)"
+        " VALUES (1, 'a', 'ward', '[]', NULL, 1, 5, 0, 2)"
+    )
+    old.tx.db.execute(
+        "INSERT INTO incident (key, client, dedup, message, class, plan, begun_at, step_started)"
+        " VALUES (2, 'ward', 'INC1', 1, 1, '[]', 0, 0)"
+    )
+    opening.close_database(env, old)  # type: ignore[arg-type]
+    case = SqliteCase(env, tmp_path)
+    case.mute("INC1", 60.0)
+    assert case.incident("INC1").main.muted_until is not None
+    run(case.store.close())
+
+
 def test_b89_a_newer_schema_is_refused_with_both_versions(case: SqliteCase) -> None:
     """An older program touches nothing."""
     run(case.store.close())
@@ -460,7 +484,7 @@ def test_b89_a_newer_schema_is_refused_with_both_versions(case: SqliteCase) -> N
     db.execute("PRAGMA user_version = 7")
     db.close()
     before = (case.folder / "gateway.db").read_bytes()
-    with pytest.raises(StoreRefused, match=r"version 7 .* knows 1\b") as refused:
+    with pytest.raises(StoreRefused, match=rf"version 7 .* knows {NEWEST}\b") as refused:
         case.open()
     assert refused.value.exit_code == 78
     assert (case.folder / "gateway.db").read_bytes() == before
@@ -471,13 +495,13 @@ def test_b89_an_upgrade_makes_a_copy_first(case: SqliteCase) -> None:
     stored = case.accept()
     run(case.store.close())
     path = case.folder / "gateway.db"
-    steps = opening.migrations() | {2: "ALTER TABLE meta ADD COLUMN note TEXT; -- a fake step\n"}
+    steps = opening.migrations() | {NEXT: "ALTER TABLE meta ADD COLUMN note TEXT; -- a fake step\n"}
     done = opening.open_database(path, case.env, SAFE, steps=steps)  # type: ignore[arg-type]
-    assert done.tx.db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert done.tx.db.execute("PRAGMA user_version").fetchone() == (NEXT,)
     opening.close_database(case.env, done)  # type: ignore[arg-type]
-    with pytest.raises(StoreRefused, match=r"before-2"):
+    with pytest.raises(StoreRefused, match=rf"before-{NEXT}"):
         case.open()
-    copy = case.folder / "gateway.db.before-2"
+    copy = case.folder / f"gateway.db.before-{NEXT}"
     assert copy.stat().st_mode & 0o777 == 0o600
     shutil.copy(copy, path)
     case.open(adopt_older=True)
@@ -487,7 +511,7 @@ def test_b89_an_upgrade_makes_a_copy_first(case: SqliteCase) -> None:
 def test_b89_a_step_that_fails_changes_nothing(case: SqliteCase) -> None:
     """A broken step leaves the database as it was."""
     run(case.store.close())
-    steps = opening.migrations() | {2: "CREATE TABLE new (x);\nCREATE TABLE new (y);\n"}
+    steps = opening.migrations() | {NEXT: "CREATE TABLE new (x);\nCREATE TABLE new (y);\n"}
     with pytest.raises(StoreRefused):
         opening.open_database(case.folder / "gateway.db", case.env, SAFE, steps=steps)  # type: ignore[arg-type]
     case.open()

@@ -35,6 +35,7 @@ from gateway.store.base import (
     Enquiry,
     EventRow,
     Facts,
+    IncidentRow,
     LaneCount,
     Lapsed,
     Matched,
@@ -62,6 +63,8 @@ from gateway.store.rows import (
     moved,
     needs_you,
     shown,
+    shown_incident,
+    the_one,
     young,
 )
 
@@ -115,6 +118,11 @@ class MemoryBook:
 
     def message(self, key: MessageKey) -> Message | None:
         return self.messages.get(key)
+
+    def message_named(self, key: str) -> Message | None:
+        found = [row for row in self.messages.values() if row.public_id == key.lower()]
+        found = found or [row for row in self.messages.values() if row.ref == key.upper()]
+        return found[-1] if found else None
 
     def incident(self, key: IncidentKey) -> Incident | None:
         return self.incidents.get(key)
@@ -375,6 +383,23 @@ class MemoryStore:
     async def decide(self, message: MessageKey, *, again: bool, by: str, now: Instant) -> int:
         return await self._do(lambda book: units.decide(book, message, again, by, now))
 
+    async def resolve(
+        self, incident: IncidentKey, *, by: str, recorded_by: str, why: str | None, now: Instant
+    ) -> bool:
+        return await self._do(lambda book: units.resolve(book, incident, by, recorded_by, why, now))
+
+    async def mute(
+        self,
+        incident: IncidentKey,
+        *,
+        until: Instant | None,
+        even_critical: bool,
+        by: str,
+        recorded_by: str,
+        now: Instant,
+    ) -> None:
+        await self._do(lambda book: units.mute(book, incident, until, even_critical, by, recorded_by, now))
+
     async def set_link(
         self,
         link: LinkName,
@@ -395,13 +420,35 @@ class MemoryStore:
     # ------------------------------------------------------------ Records
 
     async def message(self, key: str, *, client: str | None) -> MessageRow | None:
+        row = self._see().message_named(key)
+        return None if row is None or client not in (None, row.client) else self._whole(row)
+
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
         book = self._see()
-        found = [row for row in book.messages.values() if row.public_id == key.lower()]
-        found = found or [row for row in book.messages.values() if row.ref == key.upper()]
-        if not found or client not in (None, found[-1].client):
-            return None
-        row = found[-1]
-        return self._shown(row, (first_event(row), *book.events.get(row.key, ())))
+        named = [
+            row
+            for row in reversed(book.incidents.values())
+            if row.dedup == key and client in (None, row.client)
+        ]
+        incident = the_one([row for row in named if row.ending is None])
+        if incident is None and named:
+            incident = named[0]
+        if incident is None:
+            found = book.message_named(key)
+            if found is None or found.incident is None or client not in (None, found.client):
+                return None
+            incident = book.incidents[found.incident]
+        keys = book.companions(incident.key, len(book.messages))
+        return shown_incident(
+            incident,
+            book.messages[keys[-1]].public_id,
+            self._whole(book.messages[incident.message]),
+            [self._shown(book.messages[one], ()) for one in keys[:limit]],
+            len(keys),
+        )
+
+    def _whole(self, row: Message) -> MessageRow:
+        return self._shown(row, (first_event(row), *self._book.events.get(row.key, ())))
 
     async def messages(
         self,
@@ -505,6 +552,7 @@ def _accept(book: MemoryBook, new: NewMessage) -> Stored:
             incident.message, incident.message_class = message.key, new.message_class
             incident.plan, incident.due, incident.step_started = new.incident.plan, new.incident.due, new.at
             incident.version += 1
+            incident.muted_until = None
         else:
             legs = ()
         book.save_incident(incident)

@@ -7,8 +7,16 @@ from typing import Literal
 
 from gateway.lifecycle import State
 from gateway.model import LinkName, MessageClass, MessageKey
-from gateway.store.base import LaneCount, MessageRow
-from gateway.store.rows import Message, ending_of, first_event, needs_you, shown
+from gateway.store.base import IncidentRow, LaneCount, MessageRow
+from gateway.store.rows import (
+    Message,
+    ending_of,
+    first_event,
+    needs_you,
+    shown,
+    shown_incident,
+    the_one,
+)
 from gateway.store.sqlite.reader import ReadThread
 from gateway.store.sqlite.tx import Reader
 
@@ -62,6 +70,9 @@ class Records:
             lambda db: _messages(db, client, state, maybe, limit, before), first=False
         )
 
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
+        return await self._reader.ask(lambda db: _incident(db, key, client, limit), first=False)
+
     async def counts(self) -> tuple[LaneCount, ...]:
         return await self._reader.ask(_counts, first=False)
 
@@ -71,15 +82,40 @@ class Records:
 
 def _message(db: Reader, key: str, client: str | None) -> MessageRow | None:
     with db.snapshot():
-        found = db.messages("public_id = ?", key.lower()) or db.messages(
-            "ref = ? AND ref IS NOT NULL ORDER BY key DESC LIMIT 1", key.upper()
-        )
-        if not found or client not in (None, found[0].client):
+        message = db.message_named(key)
+        if message is None or client not in (None, message.client):
             return None
-        message = found[0]
         incident = None if message.incident is None else db.incident(message.incident)
         events = [first_event(message), *db.events(message.key)]
         return shown(message, incident, db.deliveries(message.key), events)
+
+
+def _incident(db: Reader, key: str, client: str | None, limit: int) -> IncidentRow | None:
+    with db.snapshot():
+        named = "dedup = ? AND (?2 IS NULL OR client = ?2)"
+        incident = the_one(db.incidents(f"{named} AND ending IS NULL ORDER BY key DESC LIMIT 2", key, client))
+        if incident is None:
+            incident = next(iter(db.incidents(f"{named} ORDER BY key DESC LIMIT 1", key, client)), None)
+        if incident is None:
+            found = db.message_named(key)
+            if found is None or found.incident is None or client not in (None, found.client):
+                return None
+            incident = db.incident(found.incident)
+            assert incident is not None
+        main = db.message(incident.message)
+        first = db.messages("incident = ? ORDER BY key LIMIT 1", incident.key)[0]
+        assert main is not None
+        count = db.db.execute("SELECT count(*) FROM message WHERE incident = ?", (incident.key,)).fetchone()[
+            0
+        ]
+        newest = db.messages("incident = ? ORDER BY key DESC LIMIT ?", incident.key, limit)
+        return shown_incident(
+            incident,
+            first.public_id,
+            shown(main, incident, db.deliveries(main.key), [first_event(main), *db.events(main.key)]),
+            [shown(message, incident, db.deliveries(message.key), ()) for message in newest],
+            count,
+        )
 
 
 def _messages(
