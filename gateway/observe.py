@@ -341,10 +341,11 @@ EVENTS = (
         "a stream did not close", "critical", (), "A mistake of ours in ending an answer that was streamed."
     ),
     Event(
-        "hung up on {count} new connections: too many",
+        "hung up on {count} connections: too many",
         "warn",
         (),
-        "The HTTP server had as many connections as it may: it serves those.",
+        "More connections than the HTTP server may have: those that had asked nothing for longest made room,"
+        " or new ones were not taken.",
     ),
     Event(
         "request {request_id} failed", "critical", (), "A mistake of ours; the client got 500 with this id."

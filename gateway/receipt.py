@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from gateway.adapters.base import Evidence
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.model import LinkName
+from gateway.settings.types import Settings
 from gateway.store.base import EvidenceRoom
 
 log = Logger()
@@ -16,13 +20,21 @@ log = Logger()
 class Receipt:
     """The way up for what carriers report about pages they took."""
 
-    def __init__(self, evidence: EvidenceRoom, bell: Bell, env: Env) -> None:
+    def __init__(
+        self, evidence: EvidenceRoom, settings: Callable[[], Settings], bell: Bell, env: Env
+    ) -> None:
         self._evidence = evidence
+        self._settings = settings
         self._bell = bell
         self._env = env
 
     async def report(self, link: LinkName, evidence: Evidence) -> None:
-        """Record *evidence* (T4); unmatched evidence is kept until its submit concludes, at most 7 d."""
+        """Record *evidence* (T4); unmatched evidence is kept until its submit concludes, at most 7 d.
+
+        A person's answer that accepts is an acknowledgement, in the same unit.
+        """
+        if evidence.reply is not None:
+            evidence = replace(evidence, accepting=self._settings().replies.accept)
         matched = await self._evidence.report(link, evidence, self._env.now())
         self._env.failpoint("T4")
         log.info(

@@ -36,7 +36,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     (*scope*, *ref*, *part*, *state*) is unique: the same word of the carrier twice is one piece of
     evidence (delivery semantics 7). *level* is what it proves, None if it proves nothing new; *setback* says
-    why it will not arrive; *reply* is what a person answered, *final* that nothing more will come.
+    why it will not arrive; *reply* is what a person answered, as *choice* the number (from 1) of one of the
+    page's replies; *final* that nothing more will come. *accepting* are the site's words by which somebody
+    has it: receipt says them, adapters leave them.
     """
 
     scope: str
@@ -47,7 +49,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     level: Level | None = None
     setback: str | None = None
     reply: str | None = None
+    choice: int | None = None
     final: bool = False
+    accepting: tuple[str, ...] = ()
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, assert_never
 
@@ -33,7 +34,19 @@ from protocols.snpp.session import Manner, NotOpened
 OPEN_TIMEOUT = 10.0  # seconds, delivery semantics 8.1
 ANSWER_TIMEOUT = 120.0  # seconds for SEND: servers that deliver before they answer (delivery semantics 8.1)
 REPLY_TIMEOUT = 30.0  # seconds for every other command
-ENQUIRY_WAITS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0)  # then never again: 1 h
+ENQUIRY_WAITS = (
+    2.0,
+    3.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    900.0,
+    1800.0,
+)  # then never again: 1 h
 REPEATED = 8  # characters of a text that a carrier's words may not repeat: shorter ones are chance
 REPEATED_SECRET = 4  # the same, of a password
 
@@ -358,9 +371,17 @@ def evidence_of(status: m.MessageStatus, ref: CarrierRef, at: Instant) -> tuple[
             level=level,
             setback=f"{status.code} expired at the carrier" if status.expired else None,
             reply=None if status.answer is None else codec.printable(status.answer),
+            choice=_choice(status),
             final=status.final,
         ),
     )
+
+
+def _choice(status: m.MessageStatus) -> int | None:
+    """The number of the reply that was chosen: the response code of 888 is one of ours (``_transaction``)."""
+    if status.code != 888 or status.answer is None or not re.fullmatch(r"[0-9]{2}", status.answer, re.ASCII):
+        return None
+    return int(status.answer)
 
 
 def _ceiling(settings: LinkSettings) -> Level:

@@ -23,7 +23,7 @@ from gateway.model import Content, MessageClass, seconds_between
 from gateway.outcome import Level
 from gateway.sim.snpp import Progress, SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
-from gateway.store.base import Store
+from gateway.store.base import MessageRow, Store
 from gateway.waiting import first_of
 
 log = Logger()
@@ -35,11 +35,13 @@ ADMINISTRATOR = Client(name="demo", administrator=True)
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """One way out that the demo shows."""
+    """One way out that the demo shows, and how far a page by it must get."""
 
     protocol: str
     target: str
     whose: str
+    until: Level
+    proof: str
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-WAYS = (Way(protocol="snpp", target="bob", whose="Bob's pager"),)
+WAYS = (
+    Way(
+        protocol="snpp",
+        target="bob",
+        whose="Bob's pager",
+        until=Level.ACKNOWLEDGED,
+        proof='Bob has it: he answered "OK"',
+    ),
+)
 
 SETTINGS = """\
 # The demo's settings: everything stays on this machine. `gateway init` writes yours.
@@ -82,7 +92,7 @@ class Demo:
     async def start(self, open_store: Any) -> None:
         """Simulated carriers first, then the gateway that knows where they are."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        progress = (Progress(after=1.0, code=860), Progress(after=2.0, code=870))
+        progress = (Progress(after=0.5, code=860), Progress(after=1.0, code=889, text="OK"))
         carrier = SimulatedSnpp(
             self._env, SnppQuirks(progress=progress), Truth(self._folder / "pagers.jsonl")
         )
@@ -124,8 +134,8 @@ class Demo:
         host = self.house.addresses[-1]
         return f"http://{host.host}:{host.port}"
 
-    async def page(self, way: Way) -> Result:
-        """One page by *way*; waits until its carrier has it."""
+    async def page(self, way: Way) -> tuple[Result, tuple[Level, ...]]:
+        """One page by *way*, until it got as far as it can; and the levels by which it climbed."""
         assert self.house is not None
         started = self._env.now()
         accepted = await self.house.reception.submit(
@@ -134,19 +144,19 @@ class Demo:
                 to=(way.target,),
                 content=Content(text=f"Hello from the demo, by {way.protocol.upper()}"),
                 message_class=MessageClass.URGENT,
-                until=Level.HANDED_OVER,
+                until=way.until,
             ),
         )
-        level = Level.STORED
+        row = None
         while seconds_between(started, self._env.now()) < PAGE_TIMEOUT:
             row = await self.house.records.message(accepted.id, client=None)
             assert row is not None
-            level = row.level
-            if level >= Level.HANDED_OVER or row.ending is not None:
+            if row.level >= way.until or row.ending is not None:
                 break
             await first_of(self.house.bell.wait(row.message), self._env.sleep(0.2))
+        assert row is not None
         seconds = round(seconds_between(started, self._env.now()), 3)
-        return Result(protocol=way.protocol, level=level.token, seconds=seconds)
+        return Result(protocol=way.protocol, level=row.level.token, seconds=seconds), _climbed(row)
 
 
 LEVEL_WORDS = {
@@ -159,10 +169,13 @@ LEVEL_WORDS = {
 }
 
 
-def climbed(level: str) -> str:
-    """``saved ▸ carrier has it``: the steps up to *level* that were seen."""
-    top = Level[level.upper()]
-    return " ▸ ".join(dict.fromkeys((LEVEL_WORDS[Level.STORED], LEVEL_WORDS[top])))
+def _climbed(row: MessageRow) -> tuple[Level, ...]:
+    """The levels that a message was seen at, in order."""
+    seen = {Level.STORED, row.level}
+    for event in row.timeline:
+        if "level" in event.data:
+            seen.add(Level[event.data["level"].upper()])
+    return tuple(sorted(seen))
 
 
 def demo(*, once: bool, as_json: bool) -> int:
@@ -192,17 +205,18 @@ def demo(*, once: bool, as_json: bool) -> int:
             f" Gateway up: embedded store {FOLDER / 'gateway.db'}, {len(WAYS)} simulated carrier"
             f"{'s' if len(WAYS) > 1 else ''}. No page leaves this machine."
         )
-        say(" One page by each way out                 how far it got                    time")
+        say(f" {'One page by each way out':30}{'how far it got':57}time")
         results = []
         for way in WAYS:
-            result = await show.page(way)
+            result, seen = await show.page(way)
             results.append(result)
-            good = Level[result.level.upper()] >= Level.HANDED_OVER
-            say(
-                f"   {way.protocol.upper():5} {way.whose:15} {climbed(result.level):45} "
-                f"{result.seconds:5.1f} s   {'✓' if good else '✗ see .demo/gateway.log'}"
-            )
-        reached = all(Level[result.level.upper()] >= Level.HANDED_OVER for result in results)
+            good = Level[result.level.upper()] >= way.until
+            steps = " ▸ ".join(LEVEL_WORDS[level] for level in seen)
+            verdict = f"✓ {way.proof}" if good else "✗ see .demo/gateway.log"
+            say(f"   {way.protocol.upper():5} {way.whose:15} {steps:55} {result.seconds:5.1f} s   {verdict}")
+        reached = all(
+            Level[result.level.upper()] >= way.until for way, result in zip(WAYS, results, strict=True)
+        )
         codes.append(0 if reached else 4)
         if as_json:
             sys.stdout.write(msgspec.json.encode(results).decode() + "\n")

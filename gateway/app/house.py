@@ -106,7 +106,7 @@ class House:
             env,
             self.metrics,
         )
-        self.receipt = Receipt(store.evidence, self.bell, env)
+        self.receipt = Receipt(store.evidence, self.settings, self.bell, env)
         self.reception = _Reception(self.accept, self.receipt, store)
         self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)

@@ -330,6 +330,15 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
 
 
+class Replies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    accept: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Answers on a device by which somebody has it: the whole answer, or its first word."
+        ),
+    ] = ("ok", "yes", "1")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, converted and checked; one immutable value per load, numbered by *generation*."""
 
@@ -350,6 +359,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dict[Name, tuple[Form, ...]],
         Meta(description="What a device is shown: the first form that fits; the last always fits."),
     ] = msgspec.field(default_factory=lambda: dict(TEXTS))
+    replies: Annotated[Replies, Meta(description="What answers on devices mean.")] = Replies()
     carriers: Annotated[
         dict[Name, Carrier], Meta(min_length=1, description="Who takes our messages, and the ways in.")
     ]
@@ -413,7 +423,6 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "drills",
             "logins",
             "watch",
-            "replies",
             "lease",
             "idempotency",
         ]

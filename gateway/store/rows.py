@@ -242,6 +242,23 @@ def proven(parts: Iterable[tuple[int, Level]]) -> Level:
     return min(best.values(), default=Level.STORED)
 
 
+def reply_of(message: Message, evidence: Evidence) -> str:
+    """A person's answer in words: one of the page's own replies if its number came, while they are kept."""
+    if evidence.choice is not None and message.content is not None:
+        offered = decoded(message.content).replies
+        if 1 <= evidence.choice <= len(offered):
+            return offered[evidence.choice - 1]
+    return evidence.reply or ""
+
+
+def accepts(reply: str, words: Iterable[str]) -> bool:
+    """Whether *reply*, or its first word, is one of *words*; case and a stop behind do not matter. A question
+    accepts nothing."""
+    said = reply.casefold().split()
+    wanted = {" ".join(word.casefold().split()) for word in words}
+    return bool(said) and bool({" ".join(said).rstrip(".,!"), said[0].rstrip(".,!")} & wanted)
+
+
 def needs_you(message: Message, incident: Incident | None, deliveries: Sequence[Delivery]) -> bool:
     """Held, unanswered, or pursued past its first step without anybody having accepted."""
     if any(row.state is State.HELD for row in deliveries):

@@ -7,6 +7,7 @@ anything. The paths that every message takes (accept, begin, conclude, lapse) ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from gateway.adapters.base import Evidence
@@ -33,11 +34,13 @@ from gateway.store.rows import (
     Incident,
     Message,
     Receipt,
+    accepts,
     correlation,
     delivery_of,
     ending_of,
     moved,
     proven,
+    reply_of,
 )
 
 STOPPABLE = states_before(Happening.CANCELLED)
@@ -532,13 +535,21 @@ def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instan
     level = proven(parts) if parts else heard
     if row.state in FINAL and level > row.level:
         row.level = level
+        if level >= Level.ON_DEVICE:  # it arrived after all, every part of it
+            row.setback = None
         book.event(row.message, now, "level", row.key, {"level": level.token, "state": evidence.state})
     if evidence.setback is not None:
         row.setback = evidence.setback
         data = {"why": evidence.setback, "state": evidence.state}
         book.event(row.message, now, "setback", row.key, data)
-    if evidence.reply is not None:
-        book.event(row.message, now, "reply", row.key, {"text": evidence.reply})
+    message = book.message(row.message)
+    reply = None if evidence.reply is None or message is None else reply_of(message, evidence)
+    if reply is not None:
+        book.event(row.message, now, "reply", row.key, {"text": reply})
     book.save_delivery(row)
+    if reply is not None and accepts(reply, evidence.accepting):
+        who = row.person or f"{row.link.partition('.')[0]}:{row.address}"
+        with suppress(Conflict):  # it has ended: the answer stands in the timeline
+            acknowledge(book, row.message, who, None, f"an answer over {row.link}", now)
     stir(book, row.incident, now)
     return late

@@ -273,6 +273,7 @@ class Connection(Protocol):
 
     def _begin(self, request: Request) -> None:
         self._state = _State.ANSWERING
+        self._server.asked(self)
         self._deadline = inf
         self._timing = False
         if self._held:
@@ -426,6 +427,7 @@ class Connection(Protocol):
         self._request = None
         if self._keep and not self._server.draining:
             self._state = _State.TAKING
+            self._server.answered(self)
         else:
             self._close()
 

@@ -56,6 +56,7 @@ class HttpServer(ServerFactory):
         self.date = b""
         self._wall = wall
         self._connections: set[Connection] = set()
+        self._silent: dict[Connection, None] = {}  # without a request, longest first
         self._addresses: Counter[str] = Counter()
         self._tick: Any = None  # an IDelayedCall, which mypy cannot read
         self._shed = 0
@@ -67,17 +68,27 @@ class HttpServer(ServerFactory):
         return len(self._connections)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
-        """A connection, or None, which hangs up at once: too many, or we are stopping."""
+        """A connection, or None, which hangs up at once: too many, or we are stopping.
+
+        When there is no room, whoever has owed us a request for longest makes room: callers that say nothing
+        cannot keep out one who does.
+        """
         host = getattr(addr, "host", None)
-        if (
-            self.draining
-            or len(self._connections) >= self.limits.max_connections
-            or (host is not None and self._addresses[host] >= self.limits.max_per_address)
-        ):
-            self._shed += 1
-            self.refused["connections"] += 1
+        if self.draining or (host is not None and self._addresses[host] >= self.limits.max_per_address):
+            self._hang_up()
             return None
+        if len(self._connections) >= self.limits.max_connections:
+            self._hang_up()
+            silent = next(iter(self._silent), None)
+            if silent is None:
+                return None
+            del self._silent[silent]
+            silent.abort()
         return Connection(self, addr)
+
+    def _hang_up(self) -> None:
+        self._shed += 1
+        self.refused["connections"] += 1
 
     def acceptableProtocols(self) -> list[bytes]:
         """What is spoken under TLS (ALPN). Without it Twisted 26.10 fails every client that asks."""
@@ -107,6 +118,7 @@ class HttpServer(ServerFactory):
 
     def entered(self, connection: Connection, address: str | None) -> None:
         self._connections.add(connection)
+        self._silent[connection] = None
         if address is not None:
             self._addresses[address] += 1
         if self._tick is None:
@@ -114,6 +126,7 @@ class HttpServer(ServerFactory):
 
     def left(self, connection: Connection, address: str | None) -> None:
         self._connections.discard(connection)
+        self._silent.pop(connection, None)
         if address is not None:
             self._addresses[address] -= 1
             if not self._addresses[address]:
@@ -126,12 +139,20 @@ class HttpServer(ServerFactory):
             for empty in waiting:
                 empty.callback(None)
 
+    def asked(self, connection: Connection) -> None:
+        """A request is whole."""
+        self._silent.pop(connection, None)
+
+    def answered(self, connection: Connection) -> None:
+        """The next request may come."""
+        self._silent[connection] = None
+
     def _look(self) -> None:
         """Once a second while there are connections: the date, the deadlines, what was shed."""
         self._tick = self.clock.callLater(1.0, self._look)
         self.date = f"Date: {formatdate(self._wall() / 1e6, usegmt=True)}\r\n".encode("ascii")
         if self._shed:
-            self.log.warn("hung up on {count} new connections: too many", count=self._shed)
+            self.log.warn("hung up on {count} connections: too many", count=self._shed)
             self._shed = 0
         now = self.clock.seconds()
         for connection in list(self._connections):

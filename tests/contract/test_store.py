@@ -13,7 +13,7 @@ from gateway.lifecycle import Happening, State
 from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later
 from gateway.outcome import Level
 from gateway.store.base import Advance, Missed, NewIncident
-from gateway.store.rows import correlation, delivery_of
+from gateway.store.rows import accepts, correlation, delivery_of
 from tests.contract.store_case import FAX, HOUR, LEGS, WEB, Case, MemoryCase, SqliteCase
 from tests.gateway.store_env import START, StoreEnv, run
 
@@ -664,6 +664,103 @@ def test_a_setback_leaves_taken_and_makes_the_incident_due(case: Case) -> None:
     assert (row.state, row.level, row.setback) == (State.TAKEN, Level.HANDED_OVER, "unknown pager")
     (facts,) = run(case.store.pursuit.due(case.now, 1))
     assert facts.legs[0].setback
+
+
+def test_a_setback_is_taken_back_by_proof_that_it_arrived(case: Case) -> None:
+    """Carriers contradict themselves: undeliverable, then delivered. Both words stay in the timeline; what
+    counts is that it is there."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1"))
+    case.report(state="undeliverable", setback="switched off")
+    case.report(state="queued", level=Level.IN_PROGRESS)
+    assert case.delivery(stored).setback == "switched off"
+    case.report(state="on", level=Level.ON_DEVICE)
+    row = case.delivery(stored)
+    assert (row.level, row.setback) == (Level.ON_DEVICE, None)
+    assert [kind for kind in case.kinds(stored) if kind == "setback"] == ["setback"]
+
+
+def test_a_setback_after_proof_counts_too(case: Case) -> None:
+    """Delivered, then undeliverable: the level stays, and the next move knows of the setback."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1"))
+    case.report(state="on", level=Level.ON_DEVICE)
+    case.report(state="undeliverable", setback="unknown pager")
+    row = case.delivery(stored)
+    assert (row.level, row.setback) == (Level.ON_DEVICE, "unknown pager")
+    assert case.report(state="on", level=Level.ON_DEVICE) == "repeated"
+    assert case.delivery(stored).setback == "unknown pager"
+
+
+def test_one_part_that_did_not_arrive_is_a_setback_of_the_page(case: Case) -> None:
+    """Proof of the other part does not take it back."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1", "r2"))
+    case.report("r1", state="undeliverable", setback="switched off")
+    case.report("r2", state="on", level=Level.READ)
+    row = case.delivery(stored)
+    assert (row.level, row.setback) == (Level.HANDED_OVER, "switched off")
+
+
+def test_an_answer_that_accepts_is_an_acknowledgement(case: Case) -> None:
+    """The person whose device it is has it; the pursuit ends in the same unit."""
+    stored = case.accept(case.pursued(refs=(Ref("7K3M"),)))
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1"))
+    case.report(state="read", level=Level.READ, reply="On my way", accepting=("ok", "yes"))
+    assert case.row(stored).accepted_by is None
+    case.report(state="answer", reply="OK, Dana", accepting=("ok", "yes"))
+    row = case.row(stored)
+    assert (row.accepted_by, row.ending, row.level) == ("alice", "confirmed", Level.ACKNOWLEDGED)
+    assert [one for one in case.kinds(stored) if one in ("reply", "acknowledged", "ended")] == [
+        "reply",
+        "reply",
+        "acknowledged",
+        "ended",
+    ]
+
+
+def test_an_answer_may_come_before_its_submit_concludes(case: Case) -> None:
+    """It accepts when the page is on record as taken."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.report(state="read", level=Level.READ, reply="yes", accepting=("yes",))
+    case.conclude(begun, refs=case.refs("r1"))
+    assert case.row(stored).accepted_by == "alice"
+
+
+def test_an_answer_after_the_end_stays_in_the_timeline(case: Case) -> None:
+    """Nobody had it in time: it does not become accepted afterwards."""
+    stored = case.accept(case.pursued())
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("r1"))
+    case.advance(ending="unanswered", why="unanswered")
+    case.report(state="read", level=Level.READ, reply="ok", accepting=("ok",))
+    row = case.row(stored)
+    assert (row.accepted_by, row.ending) == (None, "unanswered")
+    assert case.kinds(stored)[-1] == "reply"
+
+
+@pytest.mark.parametrize(
+    ("reply", "accepted"),
+    [
+        ("OK", True),
+        ("ok.", True),
+        ("Yes, Dana has it", True),
+        ("  on my   way ", True),
+        ("ok?", False),
+        ("no ok", False),
+        ("okay", False),
+        ("", False),
+        ("?", False),
+    ],
+)
+def test_what_accepts(reply: str, accepted: bool) -> None:
+    """The whole answer or its first word; a question accepts nothing."""
+    assert accepts(reply, ("ok", "yes", "On my way")) is accepted
 
 
 @pytest.mark.parametrize("state", ["doubt", "held", "resent"])

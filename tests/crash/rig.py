@@ -61,7 +61,7 @@ carriers:
       a: {{adapter: snpp, at: "127.0.0.1:{two}", two_way: true, sessions: {sessions}, {link}}}
 people:
   alice: {{name: Alice Moreau, devices: {{pager: "duo:5550001"}}}}
-limits: {{connections_per_address: 1000}}
+limits: {{connections_per_address: 1000, queue: 1000000}}
 {more}
 """
 LINK = "breaker: {failures: 5, unanswered: 3, rests: [1s, 1s]}"

@@ -7,17 +7,14 @@ import http.client
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.crash.kill import drain
 from tests.crash.rig import Answer, Rig, until
 
 pytestmark = pytest.mark.crash
@@ -202,91 +199,3 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
             rig.start(ready=False)
             assert rig.gateway.ended() == 75
         assert str(rig.http) in rig.gateway.tail()
-
-
-# ---------------------------------------------------------------- stop and reload under load
-
-
-class Pressure:
-    """Clients that submit without pause and keep the ids that they were given."""
-
-    def __init__(self, rig: Rig, clients: int = 4) -> None:
-        self._rig = rig
-        self._stop = threading.Event()
-        self.accepted: list[str] = []
-        self.refused: list[int] = []
-        self._threads = [threading.Thread(target=self._submit, daemon=True) for _ in range(clients)]
-
-    def __enter__(self) -> Pressure:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def _submit(self) -> None:
-        while not self._stop.is_set():
-            answer = submit(self._rig, f"duo:{5550300 + next(_numbers) % 100}", "normal")
-            if answer is None:
-                time.sleep(0.02)
-            elif answer.status == 202:
-                self.accepted.append(answer.json["id"])
-            else:
-                self.refused.append(answer.status)
-
-
-def test_f51_sigterm_under_load_drains(tmp_path: Path) -> None:
-    """What is begun finishes, nothing is in doubt, exit 0 in time; the next start sends the rest, once."""
-    with Rig(tmp_path, delay=0.1) as rig:
-        rig.start_carriers("a", "b")
-        rig.start()
-        with Pressure(rig) as pressure:
-            until(lambda: len(pressure.accepted) >= 200, "200 messages are accepted")
-            rig.gateway.signal(signal.SIGTERM)
-            assert rig.gateway.ended(DRAINS + 15) == 0, rig.gateway.tail()
-        assert set(pressure.refused) <= {503}
-        assert rig.count("SELECT count(*) FROM delivery WHERE state = 1 OR doubts > 0") == 0
-        rig.start()
-        drain(rig)
-        assert rig.count("SELECT coalesce(sum(doubts), 0) FROM delivery") == 0
-        texts = [copy.text for copy in rig.truth()]
-        assert len(texts) == len(set(texts)) >= len(pressure.accepted)
-
-
-def test_f50_reload_under_load(tmp_path: Path) -> None:
-    """Fifty SIGHUPs, every tenth with a broken file: nothing is lost, doubled or refused, and a broken file
-    changes nothing."""
-    with Rig(tmp_path) as rig:
-        rig.start_carriers("a", "b")
-        rig.start()
-        good = rig.settings.read_text()
-        with Pressure(rig) as pressure:
-            for turn in range(1, 51):
-                broken = turn % 10 == 0
-                rig.settings.write_text(
-                    "carriers: [this is no carrier"
-                    if broken
-                    else good.replace("name: Rig", f"name: Rig {turn}")
-                )
-                rig.gateway.signal(signal.SIGHUP)
-                loaded = 1 + turn - turn // 10
-                until(lambda loaded=loaded: _generation(rig) == loaded, "the settings count")  # type: ignore[misc]
-                until(lambda turn=turn: _complaints(rig) >= turn // 10, "a broken file is told")  # type: ignore[misc]
-        rig.settings.write_text(good)
-        assert set(pressure.refused) == set()
-        drain(rig)
-        assert rig.count("SELECT coalesce(sum(doubts), 0) FROM delivery") == 0
-        texts = [copy.text for copy in rig.truth()]
-        assert len(texts) == len(set(texts)) == len(pressure.accepted)
-
-
-def _complaints(rig: Rig) -> int:
-    return rig.gateway.log.read_text().count("settings not reloaded")
-
-
-def _generation(rig: Rig) -> int:
-    found: int = rig.call("GET", "/v1/health").json["generation"]
-    return found

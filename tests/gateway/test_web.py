@@ -776,10 +776,32 @@ def test_half_received_bodies_are_bounded_together() -> None:
 # Who may connect.
 
 
-def test_too_many_connections() -> None:
-    """Beyond the limit a new connection is hung up on, and the log says how many, once a second."""
+def test_f57_whoever_is_silent_for_longest_makes_room() -> None:
+    """Beyond the limit callers that have not said a whole request are hung up on, the oldest first, and the log
+    says how many, once a second."""
     server, clock = make(max_connections=2)
-    first, _ = Client(server), Client(server)
+    first, second = Client(server), Client(server)
+    first.send(gets("/"))
+    second.send(b"POST / HTTP/1.1\r\nHost: x\r\n")
+    third = Client(server)
+    assert (first.wire.open, second.wire.open) == (True, False)
+    assert server.refused["connections"] == 1
+    third.send(gets("/"))
+    assert third.statuses() == [200]
+    clock.advance(1)
+
+
+def test_f57_who_waits_for_an_answer_keeps_its_place() -> None:
+    """When all are being answered a newcomer is hung up on."""
+
+    async def waits(request: Request) -> Answer:
+        await request.gone
+        return Response()
+
+    server, clock = make(waits, max_connections=2)
+    first, second = Client(server), Client(server)
+    first.send(gets("/"))
+    second.send(gets("/"))
     assert not Client(server).admitted
     assert server.refused["connections"] == 1
     first.leave()

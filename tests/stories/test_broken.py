@@ -26,7 +26,7 @@ def wide(tell: Tell, desk: Desk) -> Story:
     return tell(WIDE, adapters={"wide": desk.spec()})
 
 
-def test_a_page_that_breaks_its_adapter_is_quarantined_after_three_times(tell: Tell) -> None:
+def test_f49_a_page_that_breaks_its_adapter_is_quarantined_after_three_times(tell: Tell) -> None:
     """It fails with an event; an adapter's bug is in the log each time (F49)."""
     desk = Desk()
     desk.says = poison
@@ -40,7 +40,7 @@ def test_a_page_that_breaks_its_adapter_is_quarantined_after_three_times(tell: T
     assert story.expect_failures("adapter broke") == 3
 
 
-def test_other_pages_go_on_meanwhile(tell: Tell) -> None:
+def test_f49_other_pages_go_on_meanwhile(tell: Tell) -> None:
     """The lane of a poisonous page is late by a second at the most (F49)."""
     desk = Desk()
     desk.takes = 0.1

@@ -111,7 +111,7 @@ def test_normal_pages_do_not_wait_for_a_dead_link_when_another_lives(tell: Tell,
     assert {copy.by for copy in story.copies()} == {TWO}
 
 
-def test_half_of_the_links_flap(tell: Tell) -> None:
+def test_f55_half_of_the_links_flap(tell: Tell) -> None:
     """A link that is up and down every ten seconds is calmed by its breaker; nothing is lost (F55)."""
     story = tell(terminals={ONE: {}, TWO: {}})
     for number in range(60):

@@ -182,6 +182,27 @@ def test_a_page_that_expires_at_the_carrier_is_a_setback(tell: Tell) -> None:
     assert len(story.copies()) >= 2
 
 
+@pytest.mark.parametrize(
+    ("code", "rest", "said"),
+    [(889, "OK on my way", "OK on my way"), (888, "02", "Yes, I go"), (888, "07", "07")],
+)
+def test_an_answer_on_the_pager(tell: Tell, code: int, rest: str, said: str) -> None:
+    """Free words, or one of the replies that the page offered: by "OK" or "Yes" somebody has it, and nobody
+    else is paged."""
+    text = TWO_DEVICES.replace(f'at: "{ONE}"', f'at: "{ONE}", two_way: true')
+    steps = (Progress(after=3, code=code, text=rest),)
+    story = tell(text, terminals={ONE: {"progress": steps}, TWO: {}})
+    sent = story.page("alice", message_class=CRITICAL, until=None, replies=("Cannot", "Yes, I go"))
+    story.forward(minutes=4)
+    assert [event.data["text"] for event in story.events(sent, "reply")] == [said]
+    row = story.look(sent)
+    if said == "07":
+        assert (row.accepted_by, row.ending) == (None, "unanswered")
+    else:
+        assert (row.accepted_by, row.ending) == ("alice", "confirmed")
+        assert {copy.by for copy in story.copies()} == {ONE}
+
+
 def _refuse_pager(terminal: object, pager: str) -> None:
     """The terminal does not know *pager*."""
     from protocols.snpp import messages as m

@@ -379,7 +379,11 @@ class Story:
     ) -> Accepted:
         """As ``page``, for stories in which several things happen at a time."""
         submission = Submission(
-            to=to, content=Content(text=text), message_class=message_class, until=until, **more
+            to=to,
+            content=Content(text=text, replies=more.pop("replies", ())),
+            message_class=message_class,
+            until=until,
+            **more,
         )
         return await self.house.reception.submit(client, submission)
 
