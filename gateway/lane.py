@@ -32,7 +32,7 @@ from gateway.env import Env
 from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName, Page, later, seconds_between
 from gateway.observe import Metrics
-from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
+from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
 from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
@@ -474,7 +474,10 @@ class Lane:
         if isinstance(outcome, Taken):
             if any(ref.enquire_at is not None for ref in outcome.refs):
                 await self._plan_enquiry()
-            self._metrics.handed_over(begun.message_class, seconds_between(begun.opened_at, now))
+            took = seconds_between(begun.opened_at, now)
+            self._metrics.handed_over(begun.message_class, took)
+            if outcome.level > Level.HANDED_OVER:
+                self._metrics.reached(outcome.level, begun.message_class, took)
         else:
             log.info(
                 "attempt concluded: {outcome}",

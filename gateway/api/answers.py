@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.api.ports import NotReady
+
 Class = Literal["critical", "urgent", "normal", "bulk"]
 LevelToken = Literal["stored", "handed_over", "in_progress", "on_device", "read", "acknowledged"]
 OutcomeToken = Literal["confirmed", "unanswered", "failed", "expired", "cancelled"]
@@ -266,12 +268,15 @@ class Live(Answer, frozen=True, kw_only=True):
 
 
 class Ready(Answer, frozen=True, kw_only=True):
+    """No details: anybody may ask."""
+
     ready: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[NotReady, ...]
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    ready: bool
+    ready: Annotated[bool, Meta(description="Whether new messages are taken.")]
+    codes: Annotated[tuple[NotReady, ...], Meta(description="The reasons of `/readyz`.")] = ()
     reasons: tuple[str, ...]
     version: str
     generation: Annotated[int, Meta(description="Counts the settings that were loaded.")]

@@ -70,6 +70,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     answer: Any
     status: int = 200
+    media: str = "application/json"
     query: type[Body]
     body: type[Body] | None = None
     lines: tuple[type[Body], Any] | None = None

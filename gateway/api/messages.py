@@ -146,7 +146,10 @@ async def has_it(api: Api, call: Call, row: MessageRow, body: AcknowledgeBody) -
         raise refuse(
             "already-ended", f"It has ended, and nobody had it. {says.of_message(row, '', around(api))}"
         ) from None
-    return 0 if row.accepted_by else 1
+    if row.accepted_by:
+        return 0
+    api.metrics.reached(Level.ACKNOWLEDGED, row.message_class, seconds_between(row.at, now))
+    return 1
 
 
 def named(api: Api, call: Call, by: str | None) -> str:

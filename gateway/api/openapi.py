@@ -26,7 +26,9 @@ def document(routes: tuple[Route, ...]) -> Document:
         for kind in (route.answer, route.body, route.query, *(route.lines or ()))
         if kind
     }
-    named = sorted((kind for kind in kinds if isinstance(kind, type)), key=lambda kind: kind.__name__)
+    named = sorted(
+        (kind for kind in kinds if isinstance(kind, type) and kind is not str), key=lambda kind: kind.__name__
+    )
     _, components = msgspec.json.schema_components([*named, Problem], ref_template=_REF)
     queries = {route.query.__name__ for route in routes}
     paths: dict[str, Any] = defaultdict(dict)
@@ -112,6 +114,8 @@ def _good(route: Route) -> list[int]:
 
 
 def _answer(route: Route) -> dict[str, Any]:
+    if route.answer is str:
+        return {route.media: {"schema": {"type": "string"}}}
     if isinstance(route.answer, type):
         return {"application/json": _content(route.answer.__name__, {})} | _lines(route, 1)
     return {"application/json": {"schema": {"type": "object"}}}

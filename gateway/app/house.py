@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from gateway import __version__
 from gateway.accept import Accept, LinkView
 from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
-from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
+from gateway.api.ports import Api, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
@@ -40,7 +40,17 @@ from gateway.web import Limits as WebLimits
 
 log = Logger()
 
-NOTHING_TAKEN_AFTER = 300.0  # seconds: a critical page that waits longer makes the gateway not ready
+WAITED_TOO_LONG = 300.0  # seconds: a critical page that waits longer makes the gateway not ready
+NOT_READY: dict[NotReady, str] = {
+    "starting": "the gateway is starting",
+    "draining": "the gateway is stopping",
+    "store-failed": "the disk has failed",
+    "store-full": "the disk is nearly full",
+    "critical-waiting": f"a critical page has waited for more than {WAITED_TOO_LONG / 60:g} min",
+    "links-down": "no way out works",
+}
+"""Why ``/readyz`` says no: code and sentence (docs/howto/monitor.md)."""
+TAKES_NOTHING = frozenset({"starting", "draining", "store-failed", "store-full"})
 
 
 class _Reception:
@@ -91,6 +101,9 @@ class House:
         self._limit_connections = limit_connections
         self.records = store.records
         self.metrics = Metrics(__version__)
+        self.metrics.watch_store(
+            store.count_commits, lambda: store.units_waiting, lambda: store.oldest_commit_age
+        )
         self.bell = Bell()
         self._started_at = env.now()
         self._links: dict[LinkName, LinkView] = {}
@@ -106,9 +119,9 @@ class House:
             env,
             self.metrics,
         )
-        self.receipt = Receipt(store.evidence, self.settings, self.bell, env)
+        self.receipt = Receipt(store.evidence, self.settings, self.bell, env, self.metrics)
         self.reception = _Reception(self.accept, self.receipt, store)
-        self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
+        self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env, self.metrics)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
@@ -173,6 +186,7 @@ class House:
             bell=self.bell,
             lanes=self,
             operations=self,
+            metrics=self.metrics,
             uid=os.getuid(),
         )
         router = make_router(api)
@@ -300,17 +314,32 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
-        if self.accept.draining:
-            reasons.insert(0, "the gateway is stopping")
+        codes = tuple(self._not_ready())
         return Health(
-            ready=self._ready and not self.accept.draining,
-            reasons=tuple(reasons),
+            ready=not TAKES_NOTHING.intersection(codes),
+            codes=codes,
+            reasons=(*(NOT_READY[code] for code in codes), *reasons),
             version=__version__,
             generation=self._settings.generation,
             durability=self._store.durability,
             started_at=self._started_at,
             backlog=self._store.intake.backlog,
         )
+
+    def _not_ready(self) -> Iterator[NotReady]:
+        if self.accept.draining:
+            yield "draining"
+        elif not self._ready:
+            yield "starting"
+        if self._store.failed.called:
+            yield "store-failed"
+        elif not self._store.room():
+            yield "store-full"
+        oldest = self.watch.oldest(MessageClass.CRITICAL)
+        if oldest is not None and oldest > WAITED_TOO_LONG:
+            yield "critical-waiting"
+        if all(status.mode != "open" or status.state in ("down", "resting") for status in self.status()):
+            yield "links-down"
 
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""

@@ -8,6 +8,7 @@ An engine checks every change of a delivery's state against lifecycle.LIFE.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -306,11 +307,15 @@ class Work(Protocol):
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
     """What evidence did. *how*: ``matched`` (a level or setback was recorded), ``repeated`` (known
-    already), ``unmatched`` (kept 7 d until its submit concludes), ``late`` (settled a doubt as taken)."""
+    already), ``unmatched`` (kept 7 d until its submit concludes), ``late`` (settled a doubt as taken).
+    *raised* is the level that was not known before, of which class and opened *since*."""
 
     how: Literal["matched", "repeated", "unmatched", "late"]
     message: MessageKey | None = None
     delivery: DeliveryKey | None = None
+    raised: Level | None = None
+    message_class: MessageClass = MessageClass.NORMAL
+    since: Instant = Instant(0)
 
 
 class EvidenceRoom(Protocol):
@@ -559,13 +564,15 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaneCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How much waits on one link, by state and class, and since when the oldest does."""
+    """How much waits on one link, by state and class, and since when the oldest does; *oldest_due* is the
+    oldest that is due within a minute, for what is kept for later is nobody's trouble."""
 
     link: LinkName
     state: State
     message_class: MessageClass
     count: int
     oldest: Instant
+    oldest_due: Instant | None = None
 
 
 class Records(Protocol):
@@ -593,7 +600,9 @@ class Records(Protocol):
         the name belongs to open ones of several clients."""
         ...
 
-    async def counts(self) -> tuple[LaneCount, ...]: ...
+    async def counts(self, now: Instant | None = None) -> tuple[LaneCount, ...]:
+        """How much waits where; *oldest_due* only if *now* is given."""
+        ...
 
     async def link_modes(self) -> dict[LinkName, tuple[str, str, str | None]]:
         """Links that are not simply open: mode, by whom, why."""
@@ -641,5 +650,23 @@ class Store(Protocol):
 
     @property
     def housekeeping(self) -> Housekeeping: ...
+
+    @property
+    def oldest_commit_age(self) -> float:
+        """Seconds since the oldest unfinished commit began, 0 if none is. Costs nothing."""
+        ...
+
+    @property
+    def units_waiting(self) -> int:
+        """Units of work that nobody has begun to write. Costs nothing."""
+        ...
+
+    def room(self) -> bool:
+        """Whether the disk has room for something new (delivery semantics 4.4)."""
+        ...
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        """From now on tell *told* of every commit: of how many units, and how many seconds it took."""
+        ...
 
     async def close(self) -> None: ...

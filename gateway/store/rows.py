@@ -43,6 +43,7 @@ from gateway.store.base import (
 )
 
 IDEMPOTENCY_KEPT = 72 * 3600.0  # s, delivery semantics 7
+SOON = 60.0  # s: what is due so soon waits for its turn or its next try, not for a time that somebody chose
 MANY = 100  # more expiries than this in one unit leave one summary instead of an event each
 MISSED = "missed"  # the reason of what waits because its link could not be opened
 NOBODY = MessageKey(0)  # the subject of events that belong to no message

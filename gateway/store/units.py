@@ -494,8 +494,25 @@ def report(book: Book, link: LinkName, evidence: Evidence, now: Instant) -> Matc
     book.save_receipt(receipt)
     if receipt.pending:
         return Matched(how="unmatched", message=row.message, delivery=row.key)
+    was, had = row.level, _accepted_by(book, row, evidence)
     late = _apply(book, row, part, evidence, now)
-    return Matched(how="late" if late else "matched", message=row.message, delivery=row.key)
+    raised = row.level if row.level > was else None
+    if had is None and _accepted_by(book, row, evidence) is not None:
+        raised = Level.ACKNOWLEDGED
+    return Matched(
+        how="late" if late else "matched",
+        message=row.message,
+        delivery=row.key,
+        raised=raised,
+        message_class=row.message_class,
+        since=row.opened_at,
+    )
+
+
+def _accepted_by(book: Book, row: Delivery, evidence: Evidence) -> str | None:
+    """Who has the message of *row*, if *evidence* is what may change that."""
+    message = book.message(row.message) if evidence.reply is not None else None
+    return None if message is None else message.accepted_by
 
 
 def catch_up(book: Book, row: Delivery, receipts: Iterable[Receipt], now: Instant) -> None:

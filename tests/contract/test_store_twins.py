@@ -283,7 +283,7 @@ class Twins(RuleBasedStateMachine):
                 for state in ("all", "open", "ended", "needs_you")
             ]
             rows = [case.row(one) for one in self.stored]
-            return lists, rows, run(case.store.records.counts()), case.store.intake.backlog
+            return lists, rows, run(case.store.records.counts(case.now)), case.store.intake.backlog
 
         lists, rows, _, backlog = self.both(everything)
         assert backlog == sum(one.state in OPEN for row in rows for one in row.deliveries)

@@ -27,6 +27,7 @@ from gateway.model import (
     Ref,
     later,
 )
+from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.settings.types import (
     Carrier,
@@ -399,6 +400,7 @@ class Desk:
     def health(self) -> Health:
         return Health(
             ready=self.ready,
+            codes=() if self.ready else ("store-full",),
             reasons=() if self.ready else ("The disk is nearly full.",),
             version="0.1.0",
             generation=self.now_settings.generation,
@@ -438,6 +440,7 @@ class ApiWorld:
             bell=self.bell,
             lanes=self.desk,
             operations=self.desk,
+            metrics=Metrics("0.1.0"),
             uid=UID,
         )
         self.router = make_router(self.api)

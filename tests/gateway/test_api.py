@@ -588,8 +588,40 @@ def test_readyz_says_why_not(world: ApiWorld) -> None:
     world.desk.ready = False
     assert world.call("GET", "/readyz", token=None) == (
         503,
-        {"ready": False, "reasons": ["The disk is nearly full."]},
+        {"ready": False, "reasons": ["store-full"]},
     )
+    assert world.call("GET", "/v1/health")[1]["reasons"] == ["The disk is nearly full."]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_watchers_may_ask_with_head(world: ApiWorld, path: str) -> None:
+    """The status is what they look at."""
+    assert world.send(world.request("HEAD", path)).status == 200
+    if path == "/readyz":
+        world.desk.ready = False
+        assert world.send(world.request("HEAD", path, token=None)).status == 503
+
+
+def test_metrics_are_text_for_prometheus(world: ApiWorld) -> None:
+    """In the format that the scraper asks for; a token is needed, as everywhere."""
+    plain = world.send(world.request("GET", "/metrics"))
+    assert dict(plain.headers)["Content-Type"].startswith("text/plain; version=")
+    assert b"gateway_build_info" in plain.body
+    asked = world.send(world.request("GET", "/metrics", accept="application/openmetrics-text; version=1.0.0"))
+    assert dict(asked.headers)["Content-Type"].startswith("application/openmetrics-text")
+    assert asked.body.endswith(b"# EOF\n")
+
+
+def test_an_acknowledgement_is_counted_once_with_its_time(world: ApiWorld) -> None:
+    """From the message's arrival, by class; a repeat counts nothing."""
+    world.env.world.clock.advance(41)
+    for by in ("bob", "alice"):
+        world.call("POST", "/v1/messages/7K3M/acknowledge", {"by": by})
+    page = world.send(world.request("GET", "/metrics")).body.decode()
+    name = 'gateway_time_to_level_seconds_{}{{class="critical",{}level="acknowledged"}} {}'
+    assert name.format("count", "", "1.0") in page
+    assert name.format("bucket", 'le="30.0",', "0.0") in page
+    assert name.format("bucket", 'le="60.0",', "1.0") in page
 
 
 def test_health_tells_since_when_it_runs(world: ApiWorld) -> None:
@@ -739,6 +771,9 @@ def test_every_example_does_what_the_manual_says(route: Route, example: Any) -> 
     headers = {name.lower().replace("-", "_"): value for name, value in example.headers.items()}
     answer = world.send(world.request(route.method, path, body, **how, **headers))
     assert answer.status == example.status
+    if route.answer is str:
+        assert dict(answer.headers)["Content-Type"].startswith(route.media)
+        return
     kind = route.answer if answer.status < 300 else answers.Problem
     strict = (
         msgspec.defstruct("Exact", [], bases=(kind,), forbid_unknown_fields=True, frozen=True)

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, NoReturn
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from gateway.errors import StoreFailed, StoreFull, StoreRefused
 from gateway.lifecycle import Happening, State
@@ -451,6 +452,30 @@ def test_f16_copies_made_under_load_are_consistent(case: SqliteCase, tmp_path: P
 
 
 # ---------------------------------------------------------------- B89 and the rest of opening
+
+
+def test_the_writer_tells_how_it_does(case: SqliteCase) -> None:
+    """How long the oldest commit has been under way, how much waits behind it, and each commit when it ends."""
+    told: list[tuple[int, float]] = []
+    case.store.count_commits(lambda units, seconds: told.append((units, seconds)))
+    worker = case.env.workers["store"]
+    worker.kept = True
+    for _ in range(3):
+        Deferred.fromCoroutine(case.store.intake.accept(case.new()))
+    case.wait(3)
+    assert (case.store.oldest_commit_age, case.store.units_waiting) == (3.0, 3)
+    worker.release()
+    assert (case.store.oldest_commit_age, case.store.units_waiting) == (0.0, 0)
+    assert [units for units, _ in told] == [3]
+
+
+def test_there_is_room_while_min_free_is_free(case: SqliteCase) -> None:
+    """Asked before anybody tries to submit."""
+    assert case.store.room()
+    run(case.store.close())
+    case.durability = Durability(min_free=1 << 60)
+    case.open()
+    assert not case.store.room()
 
 
 NEWEST = max(opening.migrations())

@@ -7,10 +7,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from gateway.api.bodies import NoQuery
+from gateway.api.calls import Call
 from gateway.api.ports import Api
 from gateway.api.routes import make_router
 from gateway.web import Peer, Request, Response
-from tests.stories.world import Story
+from tests.stories.world import ADMINISTRATOR, Story
 
 TOKEN = "s3cret"  # of monitoring, in stories that say so
 TOKEN_SHA256 = "1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0"
@@ -27,8 +29,15 @@ def api_of(story: Story) -> Api:
         bell=house.bell,
         lanes=house,
         operations=house,
+        metrics=house.metrics,
         uid=0,
     )
+
+
+def request(story: Story, method: str, url: str) -> Call:
+    """What a call is given that an administrator makes."""
+    asked = Request(method=method, path=url, peer=Peer(uid=0), make_id=lambda: "r-1")
+    return Call(request=asked, client=ADMINISTRATOR, query=NoQuery())
 
 
 def call(

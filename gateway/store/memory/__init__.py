@@ -25,6 +25,7 @@ from gateway.model import (
     MessageClass,
     MessageKey,
     checksum,
+    later,
 )
 from gateway.outcome import CarrierRef, Level
 from gateway.store import base, units
@@ -49,6 +50,7 @@ from gateway.store.rows import (
     MANY,
     MISSED,
     NOBODY,
+    SOON,
     Delivery,
     Incident,
     Message,
@@ -247,6 +249,20 @@ class MemoryStore:
         if not self.failed.called:
             self.failed.callback(why)
 
+    @property
+    def oldest_commit_age(self) -> float:
+        return 0.0
+
+    @property
+    def units_waiting(self) -> int:
+        return 0
+
+    def room(self) -> bool:
+        return not self._min_free or self._env.files.free(Path("/")) >= self._min_free
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        """There are none."""
+
     async def close(self) -> None:
         """Nothing is left to write."""
 
@@ -267,7 +283,7 @@ class MemoryStore:
     # ------------------------------------------------------------ Intake
 
     async def accept(self, new: NewMessage) -> Stored:
-        if self._min_free and self._env.files.free(Path("/")) < self._min_free:
+        if not self.room():
             raise StoreFull("the disk is nearly full")
         return await self._do(lambda book: _accept(book, new))
 
@@ -474,7 +490,7 @@ class MemoryStore:
         incident = None if row.incident is None else self._book.incidents[row.incident]
         return shown(row, incident, self._book.deliveries(row.key), tuple(events))
 
-    async def counts(self) -> tuple[LaneCount, ...]:
+    async def counts(self, now: Instant | None = None) -> tuple[LaneCount, ...]:
         groups: dict[tuple[LinkName, State, MessageClass], list[Delivery]] = {}
         for row in self._see().rows.values():
             if row.state in OPEN:
@@ -486,6 +502,12 @@ class MemoryStore:
                 message_class=key[2],
                 count=len(rows),
                 oldest=min(row.opened_at for row in rows),
+                oldest_due=None
+                if now is None
+                else min(
+                    (row.opened_at for row in rows if row.due is not None and row.due <= later(now, SOON)),
+                    default=None,
+                ),
             )
             for key, rows in sorted(groups.items())
         )

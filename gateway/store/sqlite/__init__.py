@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,20 @@ class SqliteStore:
         self._writer = writer
         self._reader = reader
         self._check = check
+
+    @property
+    def oldest_commit_age(self) -> float:
+        return self._writer.oldest_commit_age
+
+    @property
+    def units_waiting(self) -> int:
+        return self._writer.units_waiting
+
+    def room(self) -> bool:
+        return self._writer.room()
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        self._writer.told = told
 
     async def close(self) -> None:
         if self._check is not None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from gateway.lifecycle import State
-from gateway.model import LinkName, MessageClass, MessageKey
+from gateway.model import Instant, LinkName, MessageClass, MessageKey, later
 from gateway.store.base import IncidentRow, LaneCount, MessageRow
 from gateway.store.rows import (
+    SOON,
     Message,
     ending_of,
     first_event,
@@ -73,8 +74,8 @@ class Records:
     async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
         return await self._reader.ask(lambda db: _incident(db, key, client, limit), first=False)
 
-    async def counts(self) -> tuple[LaneCount, ...]:
-        return await self._reader.ask(_counts, first=False)
+    async def counts(self, now: Instant | None = None) -> tuple[LaneCount, ...]:
+        return await self._reader.ask(lambda db: _counts(db, now), first=False)
 
     async def link_modes(self) -> dict[LinkName, tuple[str, str, str | None]]:
         return await self._reader.ask(_link_modes, first=False)
@@ -153,17 +154,25 @@ def _newest_first(db: Reader, client: str | None, maybe: str, before: MessageKey
         last = page[-1].key
 
 
-def _counts(db: Reader) -> tuple[LaneCount, ...]:
+def _counts(db: Reader, now: Instant | None) -> tuple[LaneCount, ...]:
     rows = db.db.execute(
-        "SELECT link, c.state, c.class, n, opened_at FROM (SELECT lane, state, class, count(*) AS n,"
-        " min(key) AS first FROM delivery WHERE state <= 3 GROUP BY lane, state, class) c"
-        " JOIN lane USING (lane) JOIN delivery d ON d.key = c.first ORDER BY link, c.state, c.class"
+        "SELECT link, c.state, c.class, n, opened_at, (SELECT opened_at FROM delivery WHERE key = c.soon)"
+        " FROM (SELECT lane, state, class, count(*) AS n, min(key) AS first,"
+        " min(key) FILTER (WHERE due <= ?) AS soon"
+        " FROM delivery WHERE state <= 3 GROUP BY lane, state, class) c"
+        " JOIN lane USING (lane) JOIN delivery d ON d.key = c.first ORDER BY link, c.state, c.class",
+        (None if now is None else later(now, SOON),),
     ).fetchall()
     return tuple(
         LaneCount(
-            link=link, state=State(state), message_class=MessageClass(class_), count=count, oldest=oldest
+            link=link,
+            state=State(state),
+            message_class=MessageClass(class_),
+            count=count,
+            oldest=oldest,
+            oldest_due=soon,
         )
-        for link, state, class_, count, oldest in rows
+        for link, state, class_, count, oldest, soon in rows
     )
 
 

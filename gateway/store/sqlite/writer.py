@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,6 +81,10 @@ class Writer:
         self._tidying = False
         self._untidy = 0
         self._closed = False
+        self._unfinished = 0
+        self._commit_began = 0.0
+        self._took: deque[float] = deque()  # seconds of commits that nobody has been told of
+        self.told: Callable[[int, float], None] = _nobody
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
     # ------------------------------------------------------------ the reactor's side
@@ -96,8 +101,26 @@ class Writer:
     def put(self, kind: Kind, what: Any, *, first: bool = True) -> Deferred[Any]:
         """Fires when the unit is on stable storage, or fails with what was wrong with it."""
         unit = Unit(kind, what)
+        if not self._unfinished:
+            self._commit_began = self.env.clock.seconds()
+        self._unfinished += 1
         self._worker.put(unit, first=first)
         return unit.told
+
+    @property
+    def oldest_commit_age(self) -> float:
+        """Seconds since the oldest unfinished commit began (with its first unit, or with the end of the one
+        before it), 0 if there is none."""
+        return self.env.clock.seconds() - self._commit_began if self._unfinished else 0.0
+
+    @property
+    def units_waiting(self) -> int:
+        """Units that nobody has begun to write."""
+        return self._worker.waiting
+
+    def room(self) -> bool:
+        """Whether the disk has room for something new."""
+        return self._ballast.free_enough()
 
     def change(self, what: Callable[[Tx], R]) -> Deferred[R]:
         """A unit that is a function of the transaction."""
@@ -116,6 +139,10 @@ class Writer:
         await self._worker.stop()
 
     def _done(self, units: Sequence[Unit], results: Sequence[Any] | BaseException) -> None:
+        self._unfinished -= len(units)
+        self._commit_began = self.env.clock.seconds()
+        if self._took:
+            self.told(len(units), self._took.popleft())
         if isinstance(
             results, BaseException
         ):  # our bug, in the writer itself: what it left behind is unknown
@@ -179,6 +206,7 @@ class Writer:
             by_kind.setdefault(unit.kind, []).append(place)
         results: list[Any] = [None] * len(units)
         tidy = by_kind.pop(TIDY, [])
+        began = self.env.clock.seconds()
         tx.db.execute("BEGIN IMMEDIATE")
         for kind in sorted(by_kind, key=lambda kind: kind.order):
             places = by_kind[kind]
@@ -189,6 +217,7 @@ class Writer:
             for place, answer in zip(places, answers, strict=True):
                 results[place] = answer
         tx.db.execute("COMMIT")
+        self._took.append(self.env.clock.seconds() - began)
         self.backlog = tx.open
         for place in tidy:
             results[place] = _outcome(units[place].what)
@@ -242,11 +271,15 @@ class Ballast:
 
     def room(self) -> bool:
         """Whether something new may be accepted; makes the ballast again when space has returned."""
-        if self._env.files.free(self._path.parent) < self._min_free:
+        if not self.free_enough():
             return False
         if not self._there:
             self.make()
         return self._there
+
+    def free_enough(self) -> bool:
+        """Whether ``min_free`` is free."""
+        return self._env.files.free(self._path.parent) >= self._min_free
 
     def make(self) -> None:
         """Reserve the space; a disk too full for it is full."""
@@ -264,6 +297,10 @@ class Ballast:
         """Give the space to the database."""
         self._there = False
         self._path.unlink(missing_ok=True)
+
+
+def _nobody(units: int, seconds: float) -> None:
+    """Nobody counts commits yet."""
 
 
 def _outcome(what: Callable[[], Any]) -> Any:
