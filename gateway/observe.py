@@ -779,6 +779,7 @@ def _ignore(count: float) -> None:
 
 TURNS = 64
 TURN_BYTES = 2048
+PART = 8  # bytes in a row of a hidden text that are not shown either; of a secret half as many
 GENERATION = 128  # texts; more than any window, so that a text is said within a generation of being hidden
 
 
@@ -801,7 +802,8 @@ class Transcript:
     Secrets become ``‹secret›``; texts of messages ``‹text 23 bytes a1b2c3d4›``, a hash with *key* that tells
     equal texts from different ones; numbers are masked, and what is not printable ASCII is escaped. Secrets
     and texts are made known before they are said, in the very bytes that go over the wire (escaped, encoded,
-    cut into parts), and so are parts of a text that the carrier repeats in receipts.
+    cut into parts). Of what they said, in any case, so much of a text or a secret in a row is not shown
+    either: ``‹hidden 12 bytes›``; carriers quote what they refuse.
 
     Saying something costs an append. Texts are forgotten by generations, and with them, earlier, the turns
     in which they may stand.
@@ -862,12 +864,28 @@ class Transcript:
         )
         shown, at = [], 0
         for found in re.finditer(b"|".join(map(re.escape, there)), data) if there else ():
-            shown += [_printable(data[at : found.start()]), self._label(found.group())]
+            shown += [self._parts(data[at : found.start()], texts), self._label(found.group())]
             at = found.end()
-        shown.append(_printable(data[at:]))
+        shown.append(self._parts(data[at:], texts))
         if more:
             shown.append(f" … {more} bytes more")
         return f"{timestamp(turn.began / SECOND)} {'>' if turn.ours else '<'} {''.join(shown)}"
+
+    def _parts(self, data: bytes, texts: set[bytes]) -> str:
+        """*data* without the parts of what is hidden that stand in it."""
+        folded, hidden = data.lower(), bytearray(len(data))
+        for size, known in ((PART, texts), (PART // 2, self._secrets)):
+            parts = {
+                one[at : at + size] for one in map(bytes.lower, known) for at in range(len(one) - size + 1)
+            }
+            for at in range(len(data) - size + 1) if parts else ():
+                if folded[at : at + size] in parts:
+                    hidden[at : at + size] = b"\1" * size
+        shown, at = [], 0
+        for run in re.finditer(b"\1+", hidden):
+            shown += [_printable(data[at : run.start()]), f"‹hidden {len(run.group())} bytes›"]
+            at = run.end()
+        return "".join([*shown, _printable(data[at:])])
 
     def _label(self, hidden: bytes) -> str:
         if hidden in self._secrets:

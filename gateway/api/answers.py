@@ -227,6 +227,10 @@ class IncidentDone(Answer, frozen=True, kw_only=True):
 class StoryLine(Answer, frozen=True, kw_only=True):
     at: Time
     says: str
+    transcript: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="What was said in a failed try; see `/v1/links/…/transcript`."),
+    ] = None
 
 
 class Why(Answer, frozen=True, kw_only=True):
@@ -329,6 +333,14 @@ class Probed(Answer, frozen=True, kw_only=True):
     reached: bool
     says: str
     capabilities: dict[str, str]
+
+
+class LinkTranscript(Answer, frozen=True, kw_only=True):
+    """The last dialogues, oldest first: when a turn began, `>` ours or `<` theirs, and what was said. Texts
+    are shown by length and hash, secrets not at all, numbers masked."""
+
+    link: str
+    lines: tuple[str, ...]
 
 
 class StuckItem(Answer, frozen=True, kw_only=True):

@@ -156,6 +156,11 @@ async def probe(api: Api, call: Call) -> Response:
     )
 
 
+async def transcript(api: Api, call: Call) -> Response:
+    name = _link(api, call).link
+    return json_response(answers.LinkTranscript(link=name, lines=api.lanes.transcript(name)))
+
+
 def _link(api: Api, call: Call) -> LinkStatus:
     for status in api.lanes.status():
         if status.link == LinkName(call.key):

@@ -96,6 +96,11 @@ class Lanes(Protocol):
         """On record first, then in effect."""
         ...
 
+    def transcript(self, link: LinkName) -> tuple[str, ...]:
+        """What was said over a link lately, without texts and secrets, oldest first; nothing if its adapter
+        keeps none. Costs no I/O."""
+        ...
+
     async def probe(self, link: LinkName) -> Findings:
         """Look at the far end without sending a message; a link that cannot be probed says so."""
         ...

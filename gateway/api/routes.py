@@ -437,6 +437,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="GET",
+        path="/v1/links/{link}/transcript",
+        who=Who.ADMINISTRATOR,
+        call=operating.transcript,
+        says="What was said over a link lately, without texts and secrets",
+        query=NoQuery,
+        answer=answers.LinkTranscript,
+        problems=("unknown-link",),
+        examples=(Example(name="transcript", path="/v1/links/spok.web/transcript", status=200),),
+    ),
+    Route(
+        method="GET",
         path="/v1/stuck",
         who=Who.ADMINISTRATOR,
         call=operating.stuck,

@@ -237,11 +237,21 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
         id=row.public_id,
         ref=row.ref,
         story=tuple(
-            answers.StoryLine(at=rfc3339(event.at), says=says.sentence(says.of_event(event, row, a)))
+            answers.StoryLine(
+                at=rfc3339(event.at),
+                says=says.sentence(says.of_event(event, row, a)),
+                transcript=_said(event),
+            )
             for event in row.timeline
         ),
         now=tuple(dict.fromkeys(now)),
     )
+
+
+def _said(event: EventRow) -> tuple[str, ...] | None:
+    """The transcript of a failed try; for administrators only."""
+    said = event.data.get("transcript")
+    return tuple(said.split("\n")) if isinstance(said, str) else None
 
 
 # ---------------------------------------------------------------- links, and what is stuck

@@ -402,6 +402,11 @@ class House:
         self._env.failpoint("T6")
         lane.set_mode(wanted, by, why)
 
+    def transcript(self, link: LinkName) -> tuple[str, ...]:
+        """What was said over a link lately."""
+        lane = self.dispatch.lane(link)
+        return () if lane is None else lane.transcript()
+
     async def probe(self, link: LinkName) -> Findings:
         """Look at the far end without sending a message."""
         lane = self.dispatch.lane(link)

@@ -376,6 +376,9 @@ class Desk:
             for s in self.links
         )
 
+    def transcript(self, link: LinkName) -> tuple[str, ...]:
+        return ("2026-11-21T02:15:09.000Z < 220 ready\\r\\n",)
+
     async def probe(self, link: LinkName) -> Findings:
         return Findings(reached=True, says="It answers.", capabilities={"version": "1.3"})
 

@@ -84,6 +84,7 @@ def test_administrators_calls_are_what_they_should_be() -> None:
         "POST /v1/links/{link}/resume",
         "POST /v1/links/{link}/drain",
         "POST /v1/links/{link}/probe",
+        "GET /v1/links/{link}/transcript",
         "GET /v1/stuck",
         "POST /v1/reload",
         "GET /v1/explain",
@@ -462,7 +463,10 @@ def test_a_transcript_is_not_for_clients(world: ApiWorld) -> None:
     """What was said on the wire stays with the operators."""
     told = (event(1, "stored"), event(2, "attempt", 5, 10, outcome="refused", transcript="550 secret"))
     world.shelf.change(MessageKey(1), timeline=told)
-    assert b"550 secret" not in world.send(world.request("GET", "/v1/messages/7K3M")).body
+    for path in ("", "/events"):
+        assert b"550 secret" not in world.send(world.request("GET", f"/v1/messages/7K3M{path}")).body
+    story = world.call("GET", "/v1/messages/7K3M/why", uid=0)[1]["story"]
+    assert [line["transcript"] for line in story] == [None, ["550 secret"]]
 
 
 # ------------------------------------------------------------------ one trouble

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.api.operating import metrics
 from gateway.outcome import Level
-from gateway.sim.snpp import Progress
+from gateway.sim.snpp import Progress, Refusal
 from tests.stories.conftest import Tell
 from tests.stories.doors import api_of, call, request
 from tests.stories.world import ALICE, CRITICAL, DIRECT, NORMAL, ONE, PAGER, TWO, URGENT, Story
@@ -133,6 +133,27 @@ def test_a_carriers_proof_is_counted_with_its_time(tell: Tell) -> None:
     assert seen[count, "urgent", "on_device"] == 1
     assert seen[count, "urgent", "acknowledged"] == 1
     assert seen["gateway_time_to_level_seconds_bucket", "urgent", "30.0", "acknowledged"] == 0
+
+
+@pytest.mark.parametrize("disk", ["memory", "sqlite"])
+def test_what_was_said_is_kept_with_a_failed_try(tell: Tell, disk: str) -> None:
+    """For administrators, over a restart, without the text; what was taken keeps nothing."""
+    refusal = (Refusal(step="SEND", code=550),)
+    story = tell(terminals={ONE: {"refusals": refusal}, TWO: {}}, disk=disk)
+    page = story.page("alice", text="Cath lab 2: STEMI", message_class=URGENT)
+    story.forward(5)
+    lines = call(story, "GET", "/v1/links/spok.one/transcript")[1]["lines"]
+    story.crash()
+    tries = [
+        line["transcript"]
+        for line in call(story, "GET", f"/v1/messages/{page.id}/why")[1]["story"]
+        if "took it" in line["says"] or "refused" in line["says"]
+    ]
+    assert [said is None for said in tries] == [False, True]
+    assert "> SEND" in tries[0][-2]
+    assert "< 550" in tries[0][-1]
+    assert tries[0][-1] in lines
+    assert "STEMI" not in str((tries, lines))
 
 
 def test_a_scrape_is_bounded_and_names_nobody(tell: Tell) -> None:
