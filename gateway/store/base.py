@@ -631,6 +631,19 @@ class Store(Protocol):
     recovered: str | None
 
     @property
+    def units_waiting(self) -> int:
+        """Units of work that nobody has begun to write. Costs nothing."""
+        ...
+
+    def room(self) -> bool:
+        """Whether the disk has room for something new (delivery semantics 4.4)."""
+        ...
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        """From now on tell *told* of every commit: of how many units, and how many seconds it took."""
+        ...
+
+    @property
     def intake(self) -> Intake: ...
 
     @property
@@ -654,19 +667,6 @@ class Store(Protocol):
     @property
     def oldest_commit_age(self) -> float:
         """Seconds since the oldest unfinished commit began, 0 if none is. Costs nothing."""
-        ...
-
-    @property
-    def units_waiting(self) -> int:
-        """Units of work that nobody has begun to write. Costs nothing."""
-        ...
-
-    def room(self) -> bool:
-        """Whether the disk has room for something new (delivery semantics 4.4)."""
-        ...
-
-    def count_commits(self, told: Callable[[int, float], None]) -> None:
-        """From now on tell *told* of every commit: of how many units, and how many seconds it took."""
         ...
 
     async def close(self) -> None: ...

@@ -253,6 +253,9 @@ class MemoryStore:
     def oldest_commit_age(self) -> float:
         return 0.0
 
+    async def close(self) -> None:
+        """Nothing is left to write."""
+
     @property
     def units_waiting(self) -> int:
         return 0
@@ -262,9 +265,6 @@ class MemoryStore:
 
     def count_commits(self, told: Callable[[int, float], None]) -> None:
         """There are none."""
-
-    async def close(self) -> None:
-        """Nothing is left to write."""
 
     async def _do(self, unit: Callable[[MemoryBook], R]) -> R:
         if self._latency:

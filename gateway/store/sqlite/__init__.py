@@ -47,6 +47,12 @@ class SqliteStore:
     def oldest_commit_age(self) -> float:
         return self._writer.oldest_commit_age
 
+    async def close(self) -> None:
+        if self._check is not None:
+            await self._check.close()
+        await self._reader.close()
+        await self._writer.close()
+
     @property
     def units_waiting(self) -> int:
         return self._writer.units_waiting
@@ -56,12 +62,6 @@ class SqliteStore:
 
     def count_commits(self, told: Callable[[int, float], None]) -> None:
         self._writer.told = told
-
-    async def close(self) -> None:
-        if self._check is not None:
-            await self._check.close()
-        await self._reader.close()
-        await self._writer.close()
 
 
 async def open_store(

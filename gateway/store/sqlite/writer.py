@@ -73,6 +73,8 @@ class Writer:
         self.backlog = 0
         self.failed: Deferred[str] = Deferred()
         self.broken: str | None = None
+        self._took: deque[float] = deque()  # seconds of commits that nobody has been told of
+        self.told: Callable[[int, float], None] = _nobody
         self.env = env
         self._durability = durability
         self._tx: Tx | None = None
@@ -83,8 +85,6 @@ class Writer:
         self._closed = False
         self._unfinished = 0
         self._commit_began = 0.0
-        self._took: deque[float] = deque()  # seconds of commits that nobody has been told of
-        self.told: Callable[[int, float], None] = _nobody
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
     # ------------------------------------------------------------ the reactor's side
@@ -113,6 +113,10 @@ class Writer:
         before it), 0 if there is none."""
         return self.env.clock.seconds() - self._commit_began if self._unfinished else 0.0
 
+    def change(self, what: Callable[[Tx], R]) -> Deferred[R]:
+        """A unit that is a function of the transaction."""
+        return self.put(CHANGE, what)
+
     @property
     def units_waiting(self) -> int:
         """Units that nobody has begun to write."""
@@ -121,10 +125,6 @@ class Writer:
     def room(self) -> bool:
         """Whether the disk has room for something new."""
         return self._ballast.free_enough()
-
-    def change(self, what: Callable[[Tx], R]) -> Deferred[R]:
-        """A unit that is a function of the transaction."""
-        return self.put(CHANGE, what)
 
     def fail(self, why: str) -> None:
         """The disk cannot be trusted: every further unit fails."""
@@ -141,8 +141,6 @@ class Writer:
     def _done(self, units: Sequence[Unit], results: Sequence[Any] | BaseException) -> None:
         self._unfinished -= len(units)
         self._commit_began = self.env.clock.seconds()
-        if self._took:
-            self.told(len(units), self._took.popleft())
         if isinstance(
             results, BaseException
         ):  # our bug, in the writer itself: what it left behind is unknown
@@ -150,6 +148,8 @@ class Writer:
             results = [StoreFailed(self.broken)] * len(units)
         if self.broken is not None:
             self.fail(self.broken)
+        if self._took:
+            self.told(len(units), self._took.popleft())
         for unit, result in zip(units, results, strict=True):
             if isinstance(result, BaseException):
                 unit.told.errback(result)
