@@ -14,7 +14,7 @@ from gateway.model import MessageClass
 from gateway.settings import patterns
 from gateway.settings.complaints import LISTED, Complaints, Mark, quoted
 from gateway.settings.document import Entries, place
-from gateway.settings.kinds import is_loopback
+from gateway.settings.kinds import KINDS, Unfit, is_loopback
 from gateway.settings.types import ClientSettings, Person, Settings
 
 _ADDRESS = re.compile(r"[!-~]{1,254}")  # one word of ASCII, whatever the carrier; patterns.MAX_ADDRESS
@@ -34,6 +34,7 @@ def crosscheck(settings: Settings, top: Entries, complaints: Complaints) -> None
     for name, client in settings.clients.items():
         check.client(name, client)
     check.tokens()
+    check.watch()
     if not settings.clients:
         complaints.warning(Mark(top.mark.file, 1, 1), ("clients",), "nobody may submit.", "Write a client.")
 
@@ -220,6 +221,23 @@ class _Check:
         if http is not None and self._complaints.sound("listen", "http") and not is_loopback(http.at):
             what = f"has no token and no networks, and the API listens at {http.at}: anybody could submit."
             self._wrong(path, what, "Write token_sha256 or networks.", key=True)
+
+    def watch(self) -> None:
+        """The watcher has a web address; those who are told can be paged."""
+        watch = self._settings.watch
+        if watch.ping is not None and self._complaints.sound("watch", "ping"):
+            try:
+                KINDS["url"].read(watch.ping.value)
+            except Unfit:
+                what = "the secret is not a web address."
+                self._wrong(("watch", "ping"), what, "Put the watcher's address where the reference points.")
+        for n, target in enumerate(watch.tell):
+            here = ("watch", "tell", f"[{n}]")
+            if ":" in target:
+                self._device(here, target)
+            elif target not in self._targets:
+                what = f"there is no person or group {quoted(target)}."
+                self._unknown(here, what, target, self._targets)
 
     def tokens(self) -> None:
         """No two clients are told apart by the same token."""

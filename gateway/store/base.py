@@ -74,6 +74,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """T1 in one value: message, deliveries, incident, first event, idempotency row.
 
     *refs* are candidates for a reference, tried in order; empty for a message that cannot be acknowledged.
+    Without *incident* nobody waits for more than *until* ``handed_over``.
     *answer* is the JSON answer without its ``ref``, kept under (*client*, *idempotency_key*) with
     *request_hash*. *expires* bounds every delivery and the incident (None: only the class deadline does).
     """
@@ -614,6 +615,11 @@ class Housekeeping(Protocol):
 
     async def forget_texts(self, before: Instant, limit: int) -> int:
         """Remove the texts of messages that ended before; their checksum and evidence stay."""
+        ...
+
+    async def forget_message(self, id_: PublicId) -> bool:
+        """Remove a message that has ended, with its deliveries, events and receipts, as if it had never
+        been; for loop messages. False while it is open; Conflict if it is pursued."""
         ...
 
     async def forget_keys(self, before: Instant, limit: int) -> int:

@@ -36,3 +36,10 @@ def systemd_analyze() -> None:
     found = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True).stdout
     if int(found.split()[1].partition("~")[0].partition(".")[0]) < 250:
         _missing("systemd-analyze is older than 250")
+
+
+@pytest.fixture(scope="session")
+def socket_activate() -> None:
+    """The same for systemd's launcher that hands sockets over."""
+    if shutil.which("systemd-socket-activate") is None:
+        _missing("systemd-socket-activate is not installed (Debian package systemd)")
