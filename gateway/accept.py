@@ -110,8 +110,10 @@ class Accept:
         """Check, plan, put on disk, answer; see Reception."""
         if self.draining:
             raise SubmissionError(503, "draining", "the gateway is stopping", retry_after=OVERLOAD_RETRY)
-        if submission.idempotency_key is None or submission.dry_run:
+        if submission.idempotency_key is None:
             return await self._submit(client, submission)
+        if submission.dry_run:
+            return await self._known(client, submission) or await self._submit(client, submission)
         running = (client.name, submission.idempotency_key)
         if running in self._running:
             raise SubmissionError(
@@ -119,14 +121,19 @@ class Accept:
             )
         self._running.add(running)
         try:
-            known = await self._intake.remembered(client.name, submission.idempotency_key, self._env.now())
-            if known is not None:
-                if known[0] != submission.request_hash:
-                    raise _other_content()
-                return _accepted(known[1].answer, known[1].public_id, known[1].ref, replay=True)
-            return await self._submit(client, submission)
+            return await self._known(client, submission) or await self._submit(client, submission)
         finally:
             self._running.discard(running)
+
+    async def _known(self, client: Client, submission: Submission) -> Accepted | None:
+        """The first answer under the same key; None if there was none."""
+        assert submission.idempotency_key is not None
+        known = await self._intake.remembered(client.name, submission.idempotency_key, self._env.now())
+        if known is None:
+            return None
+        if known[0] != submission.request_hash:
+            raise _other_content()
+        return _accepted(known[1].answer, known[1].public_id, known[1].ref, replay=True)
 
     async def _submit(self, client: Client, submission: Submission) -> Accepted:
         settings = self._settings()

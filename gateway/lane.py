@@ -24,6 +24,7 @@ from gateway.adapters.base import (
     Measure,
     Probing,
     Reception,
+    Recorded,
     Session,
 )
 from gateway.attempt import attempt
@@ -32,7 +33,7 @@ from gateway.env import Env
 from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName, Page, later, seconds_between
 from gateway.observe import Metrics
-from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken, token_of
+from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
 from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
@@ -48,15 +49,17 @@ TOLD_OF_A_MISS = 64  # deliveries that learn of one failed connect; the rest wai
 OPEN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between failed opens of a link that does not rest yet
 CRITICAL_OPEN_WAIT = 1.0  # seconds: a critical page tries even a resting link, one a second (semantics 8.4)
 ENQUIRIES_AT_ONCE = 16
+MAX_TRANSCRIPT = 4096  # characters that are stored with a failed attempt, the last ones
 WINDOW_WITH_RESERVE = 4  # slots from which on a share is kept for critical and urgent (semantics 10.1)
 OVERDUE_GRACE = 60.0  # seconds beyond the link's own limits after which an adapter counts as broken
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended, and when it began."""
+    """How an attempt ended, and when it began; *transcript* is what was said, unless it was taken."""
 
     outcome: Outcome
     began: Instant
+    transcript: str | None = None
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +172,10 @@ class Lane:
             return Findings(reached=False, says=session.why)
         await session.close()
         return Findings(reached=True, says="connected and logged in")
+
+    def transcript(self) -> tuple[str, ...]:
+        """What was said over the link lately, fit to be shown; nothing if its adapter keeps none."""
+        return self._link.transcript() if isinstance(self._link, Recorded) else ()
 
     @property
     def overdue(self) -> bool:
@@ -404,7 +411,10 @@ class Lane:
         began = self._env.now()
         outcome = await attempt(session, self._page(begun), self._env, self._longest())
         self._env.failpoint("sent")
-        return Conclusion(outcome=outcome, began=began)
+        said = None
+        if not isinstance(outcome, Taken) and isinstance(session, Recorded):
+            said = "\n".join(session.transcript())[-MAX_TRANSCRIPT:] or None
+        return Conclusion(outcome=outcome, began=began, transcript=said)
 
     def _longest(self) -> float:
         """Seconds after which an attempt cannot be under way any more, whatever the adapter says."""
@@ -471,6 +481,7 @@ class Lane:
                 verdict=verdict,
                 refs=outcome.refs if isinstance(outcome, Taken) else (),
                 warning=outcome.warning if isinstance(outcome, Taken) else None,
+                transcript=conclusion.transcript,
             )
         )
         self._env.failpoint("T3")
@@ -485,7 +496,10 @@ class Lane:
         if isinstance(outcome, Taken):
             if any(ref.enquire_at is not None for ref in outcome.refs):
                 await self._plan_enquiry()
-            self._metrics.handed_over(begun.message_class, seconds_between(begun.opened_at, now))
+            took = seconds_between(begun.opened_at, now)
+            self._metrics.handed_over(begun.message_class, took)
+            if outcome.level > Level.HANDED_OVER:
+                self._metrics.reached(outcome.level, begun.message_class, took)
         else:
             log.info(
                 "attempt concluded: {outcome}",

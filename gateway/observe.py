@@ -44,6 +44,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # one more line a co
 CLASSES = tuple(one.token for one in MessageClass)
 LEVELS = tuple(one.token for one in Level)
 OUTCOMES = ("taken", "refused", "later", "not_sent", "in_doubt")
+ENDINGS = ("confirmed", "unanswered", "failed", "expired", "cancelled")
 MODES = ("open", "suspended", "draining")
 
 
@@ -88,16 +89,26 @@ OLDEST = Metric(
     "gateway_oldest_waiting_seconds",
     Gauge,
     ("class",),
-    "Age of the oldest delivery that waits; 0 if none does. The one to alarm on for critical and urgent.",
+    "Age of the oldest delivery that waits for its turn or for a try within the next minute; 0 if none does. "
+    "The one to alarm on for critical and urgent.",
     known=(CLASSES,),
 )
 TIME_TO_LEVEL = Metric(
     "gateway_time_to_level_seconds",
     Histogram,
     ("level", "class"),
-    "From opening a delivery to knowing that it got so far.",
+    "From opening a delivery to knowing that it got so far; acknowledged also without one: from the "
+    "message's arrival.",
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600),  # goals G4, G5, and the class deadlines
-    known=(("handed_over",), CLASSES),
+    known=(("handed_over", "acknowledged"), CLASSES),
+)
+ENDED = Metric(
+    "gateway_pursuits_ended_total",
+    Counter,
+    ("ending",),
+    "Pursuits that came to an end by themselves, by the outcome of their messages; those that people end "
+    "(acknowledged, resolved, cancelled) are not counted. unanswered is the loudest alarm there is.",
+    known=(ENDINGS,),
 )
 LANE_STATE = Metric(
     "gateway_lane_state",
@@ -124,6 +135,12 @@ BATCH_UNITS = Metric(
     (),
     "Units of work in one commit.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),  # the most is 256: delivery semantics 4.2
+)
+WRITER_OLDEST = Metric(
+    "gateway_writer_oldest_seconds",
+    Gauge,
+    (),
+    "Age of the oldest commit that has not ended; 0 if none is under way. Above 10 the watchdog is not fed.",
 )
 WRITER_WAITING = Metric(
     "gateway_writer_waiting",
@@ -196,10 +213,12 @@ METRICS = (
     WAITING,
     OLDEST,
     TIME_TO_LEVEL,
+    ENDED,
     LANE_STATE,
     BREAKER_OPEN,
     COMMIT_SECONDS,
     BATCH_UNITS,
+    WRITER_OLDEST,
     WRITER_WAITING,
     REACTOR_LAG,
     HTTP_REQUESTS,
@@ -228,6 +247,8 @@ class Metrics:
         self.doubts = self._counter(DOUBTS)
         self.commit_seconds = self._histogram(COMMIT_SECONDS)
         self.batch_units = self._histogram(BATCH_UNITS)
+        self.ended = self._counter(ENDED)
+        self.writer_oldest = self._gauge(WRITER_OLDEST)
         self.writer_waiting = self._gauge(WRITER_WAITING)
         self.reactor_lag = self._gauge(REACTOR_LAG)
         self.http_requests = self._counter(HTTP_REQUESTS)
@@ -245,6 +266,21 @@ class Metrics:
         self._shown_waiting: set[tuple[str, MessageClass]] = set()
         self._handed_over = tuple(self._times.labels("handed_over", one) for one in CLASSES)
         self._gauge(BUILD_INFO).labels(version).set(1)
+
+    def watch_store(
+        self,
+        count_commits: Callable[[Callable[[int, float], None]], None],
+        waiting: Callable[[], int],
+        oldest: Callable[[], float],
+    ) -> None:
+        """Show how the store's writer does: each commit, and, whenever somebody looks, what it has to do."""
+        count_commits(self._committed)
+        self.writer_waiting.set_function(waiting)
+        self.writer_oldest.set_function(oldest)
+
+    def _committed(self, units: int, seconds: float) -> None:
+        self.batch_units.observe(units)
+        self.commit_seconds.observe(seconds)
 
     def handed_over(self, message_class: MessageClass, seconds: float) -> None:
         """A carrier took a delivery that was opened *seconds* ago."""
@@ -879,6 +915,7 @@ def _ignore(count: float) -> None:
 
 TURNS = 64
 TURN_BYTES = 2048
+PART = 8  # bytes in a row of a hidden text that are not shown either; of a secret half as many
 GENERATION = 128  # texts; more than any window, so that a text is said within a generation of being hidden
 
 
@@ -901,7 +938,8 @@ class Transcript:
     Secrets become ``‹secret›``; texts of messages ``‹text 23 bytes a1b2c3d4›``, a hash with *key* that tells
     equal texts from different ones; numbers are masked, and what is not printable ASCII is escaped. Secrets
     and texts are made known before they are said, in the very bytes that go over the wire (escaped, encoded,
-    cut into parts), and so are parts of a text that the carrier repeats in receipts.
+    cut into parts). Of what they said, in any case, so much of a text or a secret in a row is not shown
+    either: ``‹hidden 12 bytes›``; carriers quote what they refuse.
 
     Saying something costs an append. Texts are forgotten by generations, and with them, earlier, the turns
     in which they may stand.
@@ -962,12 +1000,28 @@ class Transcript:
         )
         shown, at = [], 0
         for found in re.finditer(b"|".join(map(re.escape, there)), data) if there else ():
-            shown += [_printable(data[at : found.start()]), self._label(found.group())]
+            shown += [self._parts(data[at : found.start()], texts), self._label(found.group())]
             at = found.end()
-        shown.append(_printable(data[at:]))
+        shown.append(self._parts(data[at:], texts))
         if more:
             shown.append(f" … {more} bytes more")
         return f"{timestamp(turn.began / SECOND)} {'>' if turn.ours else '<'} {''.join(shown)}"
+
+    def _parts(self, data: bytes, texts: set[bytes]) -> str:
+        """*data* without the parts of what is hidden that stand in it."""
+        folded, hidden = data.lower(), bytearray(len(data))
+        for size, known in ((PART, texts), (PART // 2, self._secrets)):
+            parts = {
+                one[at : at + size] for one in map(bytes.lower, known) for at in range(len(one) - size + 1)
+            }
+            for at in range(len(data) - size + 1) if parts else ():
+                if folded[at : at + size] in parts:
+                    hidden[at : at + size] = b"\1" * size
+        shown, at = [], 0
+        for run in re.finditer(b"\1+", hidden):
+            shown += [_printable(data[at : run.start()]), f"‹hidden {len(run.group())} bytes›"]
+            at = run.end()
+        return "".join([*shown, _printable(data[at:])])
 
     def _label(self, hidden: bytes) -> str:
         if hidden in self._secrets:
@@ -998,9 +1052,9 @@ Printed from the tables in `gateway/observe.py` by `python -m gateway.observe`; 
 
 ## Metrics
 
-In Prometheus text or OpenMetrics. They are counted from this version on; the next one serves them at
-`GET /metrics`. Labels come from the settings and from fixed lists, never from a message. The process itself
-is described by the usual `process_*` metrics.
+`GET /metrics`, in Prometheus text or OpenMetrics, for clients with their token and for administrators; see
+[how to watch it](../howto/monitor.md). Labels come from the settings and from fixed lists, never from a
+message. The process itself is described by the usual `process_*` metrics.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -1037,6 +1091,7 @@ def reference() -> str:
         for label, known in (
             ("class", CLASSES),
             ("outcome", OUTCOMES),
+            ("ending", ENDINGS),
             ("level", LEVELS),
             ("state", MODES),
         )

@@ -10,6 +10,7 @@ from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName, later, seconds_between
+from gateway.observe import Metrics
 from gateway.people.escalate import next_move
 from gateway.settings.types import Settings
 from gateway.store.base import Advance, DeskRoom, Facts, PursuitRoom
@@ -31,7 +32,9 @@ class Pursue:
         settings: Callable[[], Settings],
         bell: Bell,
         env: Env,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._pursuit = pursuit
         self._desk = desk
         self._settings = settings
@@ -93,6 +96,7 @@ class Pursue:
                 self._bell.ring("pursue")
         if move.ending is not None:
             level = log.info if move.ending == "confirmed" else log.warn
+            self._metrics.ended.labels(move.ending).inc()
             level("incident ended: {ending}", ending=move.ending, message=facts.public_id)
         if move.open or move.stop or move.ending:
             self._bell.ring(facts.message)

@@ -10,7 +10,8 @@ from twisted.logger import Logger
 from gateway.adapters.base import Evidence
 from gateway.bell import Bell
 from gateway.env import Env
-from gateway.model import LinkName
+from gateway.model import LinkName, seconds_between
+from gateway.observe import Metrics
 from gateway.settings.types import Settings
 from gateway.store.base import EvidenceRoom
 
@@ -21,8 +22,9 @@ class Receipt:
     """The way up for what carriers report about pages they took."""
 
     def __init__(
-        self, evidence: EvidenceRoom, settings: Callable[[], Settings], bell: Bell, env: Env
+        self, evidence: EvidenceRoom, settings: Callable[[], Settings], bell: Bell, env: Env, metrics: Metrics
     ) -> None:
+        self._metrics = metrics
         self._evidence = evidence
         self._settings = settings
         self._bell = bell
@@ -44,6 +46,9 @@ class Receipt:
             link=link,
             delivery=matched.delivery,
         )
+        if matched.raised is not None:
+            seconds = seconds_between(matched.since, self._env.now())
+            self._metrics.reached(matched.raised, matched.message_class, seconds)
         if matched.message is not None:
             self._bell.ring(matched.message)
             self._bell.ring("pursue")

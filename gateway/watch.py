@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.lifecycle import State
-from gateway.model import LinkName, seconds_between
+from gateway.model import LinkName, MessageClass, seconds_between
 from gateway.observe import Metrics
 from gateway.store.base import LaneCount, Records
 from gateway.waiting import Rounds
@@ -51,12 +51,21 @@ class Watch:
 
     async def look(self) -> None:
         """Read the counts once and show them."""
-        self.counts = await self._records.counts()
+        self.counts = await self._records.counts(self._env.now())
         for name, mode, resting in self._links():
             self._metrics.link(name, mode=mode, resting=resting)
-        now = self._env.now()
         waiting = [one for one in self.counts if one.state is State.WAITING]
         self._metrics.waiting(
             {(one.link, one.message_class): one.count for one in waiting},
-            {one.message_class: seconds_between(one.oldest, now) for one in waiting},
+            {each: age for each in MessageClass if (age := self.oldest(each)) is not None},
         )
+
+    def oldest(self, message_class: MessageClass) -> float | None:
+        """For how many seconds the oldest of a class has waited for its turn or its next try, as of the last
+        look; None: nothing does."""
+        since = [
+            one.oldest_due
+            for one in self.counts
+            if (one.state, one.message_class) == (State.WAITING, message_class) and one.oldest_due is not None
+        ]
+        return seconds_between(min(since), self._env.now()) if since else None

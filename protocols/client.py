@@ -49,10 +49,11 @@ class Session(Interface[Answer_co]):
 class Exchange(Generic[Answer]):
     """Carries out what *session* says, one question at a time, within *limits*.
 
-    *end*: what a dialogue is late with, in words. *patience*: seconds for the reply to what is written now,
-    if not always ``limits.reply``. *secure*: begins TLS and tells the session. *lost* fires when nothing more
-    can be said, whoever ended it, and *why* tells the reason. Nothing here raises for what the server or the
-    network does. Cancelling an awaited answer ends the conversation.
+    *watch* is told of all that is said: whether by us, and what. *end*: what a dialogue is late with, in
+    words. *patience*: seconds for the reply to what is written now, if not always ``limits.reply``. *secure*:
+    begins TLS and tells the session. *lost* fires when nothing more can be said, whoever ended it, and *why*
+    tells the reason. Nothing here raises for what the server or the network does. Cancelling an awaited
+    answer ends the conversation.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Exchange(Generic[Answer]):
         end: str,
         patience: Callable[[], float] | None = None,
         secure: Callable[[Transport], Sequence[Action | Answer]] | None = None,
+        watch: Callable[[bool, bytes], None] | None = None,
     ) -> None:
         self.lost: Deferred[None] = Deferred()
         self.why = ""
@@ -75,6 +77,7 @@ class Exchange(Generic[Answer]):
         self._late = {"open": "no conversation", "reply": "no reply", "dialogue": f"no {end}"}
         self._patience = patience or (lambda: limits.reply)
         self._secure = secure
+        self._watch = watch
         self._transport: Transport | None = None
         self._waiting: Deferred[Answer] | None = None
         self._timers: dict[str, Call] = {}
@@ -121,6 +124,8 @@ class Exchange(Generic[Answer]):
     def _write(self, data: bytes, limit: float) -> None:
         self._start("reply", limit)
         if self._transport is not None:
+            if self._watch:
+                self._watch(True, data)
             self._transport.write(data)
 
     def _do(self, events: Sequence[Action | Answer]) -> None:
@@ -192,6 +197,8 @@ class Exchange(Generic[Answer]):
 
     def received(self, data: bytes) -> None:
         """The server said *data*."""
+        if self._watch:
+            self._watch(False, data)
         self._do(self._session.receive(data))
 
     def disconnected(self, failure: Failure) -> None:

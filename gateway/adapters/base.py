@@ -133,6 +133,15 @@ class Enquiring(Protocol):
         ...
 
 
+@runtime_checkable
+class Recorded(Protocol):
+    """A session or a link that keeps what was said lately: of a session the last page's dialogue."""
+
+    def transcript(self) -> tuple[str, ...]:
+        """A line a turn, as ``observe.Transcript`` shows them: bounded, without texts and secrets."""
+        ...
+
+
 class Link(Protocol):
     """One configured way into a carrier."""
 

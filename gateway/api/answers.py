@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.api.ports import NotReady
+
 Class = Literal["critical", "urgent", "normal", "bulk"]
 LevelToken = Literal["stored", "handed_over", "in_progress", "on_device", "read", "acknowledged"]
 OutcomeToken = Literal["confirmed", "unanswered", "failed", "expired", "cancelled"]
@@ -65,6 +67,26 @@ class Submitted(Answer, frozen=True, kw_only=True):
     console: str | None = None
     plan: tuple[PlanStep, ...]
     warnings: tuple[Note, ...]
+
+
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one message of a batch: an ``id``, or a ``problem``. Fields that do not apply are left
+    out. *index* counts from 0."""
+
+    index: int
+    id: str | None = None
+    ref: str | None = None
+    replay: Annotated[bool, Meta(description="It had been stored before, under the same key.")] = False
+    warnings: tuple[Note, ...] = ()
+    problem: Problem | None = None
+
+
+class BatchAnswer(Answer, frozen=True, kw_only=True):
+    """The answer to a batch, in the order of the request."""
+
+    accepted: int
+    refused: int
+    results: tuple[BatchResult, ...]
 
 
 # ------------------------------------------------------------------ standing
@@ -170,9 +192,45 @@ class Done(Answer, frozen=True, kw_only=True):
     message: Status
 
 
+class Incident(Answer, frozen=True, kw_only=True):
+    """All that was sent for one trouble. It is found by *key*, the sender's own name for it, and by the id
+    or reference of any of its messages; *id* is the first one's, *says* and *until* those of the message
+    whose plan is followed (the first, or the first of a higher class)."""
+
+    id: str
+    key: str | None
+    state: Literal["open", "ended"]
+    outcome: OutcomeToken | None
+    level: LevelToken
+    accepted_by: Annotated[str | None, Meta(description="The person who has it.")]
+    accepted_at: Time | None
+    muted_until: Annotated[Time | None, Meta(description="Nobody else is paged before.")]
+    says: str
+    sender: str = msgspec.field(name="from")
+    message_class: Class = msgspec.field(name="class")
+    until: LevelToken
+    at: Annotated[Time, Meta(description="When it began.")]
+    ended_at: Time | None
+    next: Next | None
+    count: Annotated[int, Meta(description="How many messages it has.")]
+    messages: Annotated[tuple[Standing, ...], Meta(description="Newest first, at most 50.")]
+
+
+class IncidentDone(Answer, frozen=True, kw_only=True):
+    """The answer to every verb on an incident; *changed* is 0 if nothing was left to do."""
+
+    changed: int
+    says: str
+    incident: Incident
+
+
 class StoryLine(Answer, frozen=True, kw_only=True):
     at: Time
     says: str
+    transcript: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="What was said in a failed try; see `/v1/links/…/transcript`."),
+    ] = None
 
 
 class Why(Answer, frozen=True, kw_only=True):
@@ -225,12 +283,15 @@ class Live(Answer, frozen=True, kw_only=True):
 
 
 class Ready(Answer, frozen=True, kw_only=True):
+    """No details: anybody may ask."""
+
     ready: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[NotReady, ...]
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    ready: bool
+    ready: Annotated[bool, Meta(description="Whether new messages are taken.")]
+    codes: Annotated[tuple[NotReady, ...], Meta(description="The reasons of `/readyz`.")] = ()
     reasons: tuple[str, ...]
     version: str
     generation: Annotated[int, Meta(description="Counts the settings that were loaded.")]
@@ -283,6 +344,14 @@ class Probed(Answer, frozen=True, kw_only=True):
     reached: bool
     says: str
     capabilities: dict[str, str]
+
+
+class LinkTranscript(Answer, frozen=True, kw_only=True):
+    """The last dialogues, oldest first: when a turn began, `>` ours or `<` theirs, and what was said. Texts
+    are shown by length and hash, secrets not at all, numbers masked."""
+
+    link: str
+    lines: tuple[str, ...]
 
 
 class StuckItem(Answer, frozen=True, kw_only=True):
@@ -368,6 +437,12 @@ class Problem(Answer, frozen=True, kw_only=True):
     retry: bool
     stored: Literal[False] | None
     request_id: str
+
+
+class BatchProblem(Problem, frozen=True, kw_only=True):
+    """Why nothing of a batch was stored; *results* are of the messages that were refused."""
+
+    results: tuple[BatchResult, ...]
 
 
 class ProblemKind(Answer, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+MAX_MESSAGES = 1000  # of a batch
 MAX_TARGET = 255
 MAX_INCIDENT = 255
 MAX_CALLBACK = 64
@@ -64,10 +65,37 @@ class MessageBody(Body, frozen=True, kw_only=True):
     labels: Annotated[dict[str, str], Meta(description="Yours; shown to operators.")] = {}
 
 
+class ItemBody(MessageBody, frozen=True, kw_only=True):
+    """A message of a batch."""
+
+    key: Annotated[str, Meta(description="Its Idempotency-Key: 1 to 255 printable ASCII characters.")]
+
+
+class BatchBody(Body, frozen=True, kw_only=True):
+    """Many messages. Each is taken or refused on its own."""
+
+    messages: Annotated[list[ItemBody], Meta(min_length=1, max_length=MAX_MESSAGES)]
+
+
 class AcknowledgeBody(Body, frozen=True, kw_only=True):
     by: Annotated[str | None, Meta(description="The person who has it. A program must name one.")] = None
     note: str | None = None
     recorded_by: Annotated[str | None, Meta(description="Who wrote it down, if somebody else.")] = None
+
+
+class ResolveBody(Body, frozen=True, kw_only=True):
+    by: Annotated[str | None, Meta(description="The person who says so; the sender itself if not given.")] = (
+        None
+    )
+    why: str | None = None
+
+
+class MuteBody(Body, frozen=True, kw_only=True):
+    for_: Annotated[
+        str | int | float, Meta(description='`"30m"` or seconds, at most 24 h; 0: not muted any more.')
+    ] = msgspec.field(name="for")
+    by: Annotated[str | None, Meta(description="The person who wants it. A program must name one.")] = None
+    even_critical: Annotated[bool, Meta(description="Needed for what is critical.")] = False
 
 
 class CancelBody(Body, frozen=True, kw_only=True):
@@ -101,6 +129,12 @@ class NoQuery(Body, frozen=True, kw_only=True):
 
 class SubmitQuery(Body, frozen=True, kw_only=True):
     dry_run: Annotated[bool, Meta(description="Answer as if, and store nothing.")] = False
+
+
+class BatchQuery(Body, frozen=True, kw_only=True):
+    all_or_nothing: Annotated[
+        bool, Meta(description="Look at all first; if one would be refused, store none.")
+    ] = False
 
 
 class StatusQuery(Body, frozen=True, kw_only=True):

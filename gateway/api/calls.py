@@ -61,7 +61,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table of everything that can be called. One that *streams* also answers with
-    server-sent events, if asked for them."""
+    server-sent events, if asked for them. *lines*: what a line is, of NDJSON sent and answered."""
 
     method: str
     path: str
@@ -70,9 +70,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     answer: Any
     status: int = 200
+    media: str = "application/json"
     query: type[Body]
     body: type[Body] | None = None
     streams: bool = False
+    lines: tuple[type[Body], Any] | None = None
     problems: tuple[str, ...] = ()
     examples: tuple[Example, ...]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.api import answers, bodies, says, standing, streaming
 from gateway.api.bodies import (
     AcknowledgeBody,
@@ -36,16 +38,19 @@ async def submit(api: Api, call: Call) -> Response:
         call.request, api.operations.settings().limits, dry_run=query.dry_run
     )
     accepted = await api.reception.submit(call.client, submission)
-    body = accepted.body
-    if left_out:
-        note = {"code": "text-cleaned", "detail": f"{left_out} invisible characters were left out"}
-        body = body | {"warnings": [*body.get("warnings", ()), note]}
+    body = with_cleaned(accepted.body, left_out)
+    headers: Fields = (("Idempotent-Replay", "true"),) if accepted.replay else ()
     if query.dry_run:
-        return json_response(body)
-    headers: Fields = (("Location", f"/v1/messages/{accepted.id}"),)
-    if accepted.replay:
-        headers += (("Idempotent-Replay", "true"),)
-    return json_response(body, 202, headers)
+        return json_response(body, 200, headers)
+    return json_response(body, 202, (("Location", f"/v1/messages/{accepted.id}"), *headers))
+
+
+def with_cleaned(body: dict[str, Any], left_out: int) -> dict[str, Any]:
+    """The answer to a message, with a warning if invisible characters were left out of its texts."""
+    if not left_out:
+        return body
+    note = {"code": "text-cleaned", "detail": f"{left_out} invisible characters were left out"}
+    return body | {"warnings": [*body.get("warnings", ()), note]}
 
 
 async def status(api: Api, call: Call) -> Response:
@@ -123,29 +128,42 @@ async def why(api: Api, call: Call) -> Response:
 async def acknowledge(api: Api, call: Call) -> Response:
     body = read(call.request, AcknowledgeBody)
     row = await find(api, call)
-    settings = api.operations.settings()
-    words = Words(settings.limits, [])
+    changed = await has_it(api, call, row, body)
+    return await _done(api, call, row, "acknowledge", changed)
+
+
+async def has_it(api: Api, call: Call, row: MessageRow, body: AcknowledgeBody) -> int:
+    """A named human has the message, and all of its incident: on record. 0 if somebody had it already."""
+    words = Words(api.operations.settings().limits, [])
     note = words.maybe("note", body.note, bodies.MAX_NOTE)
     recorded = words.maybe("recorded_by", body.recorded_by, bodies.MAX_NAME, line=True)
     words.settle()
-    by = body.by
-    if by is None and call.client.administrator and call.client.name in settings.people:
-        by = call.client.name
-    if by is None:
-        detail = "Only a named human can have it: say who, as by."
-        raise _at_by("person-required", detail, None)
-    if by not in settings.people:
-        raise _at_by("unknown-person", f"{shown(by)} is not a person of the settings.", shown(by))
+    by = named(api, call, body.by)
     writer = call.client.name if recorded is None else f"{recorded} ({call.client.name})"
-    had = row.accepted_by
+    now = api.env.now()
     try:
-        await api.desk.acknowledge(row.message, by=by, note=note, recorded_by=writer, now=api.env.now())
+        await api.desk.acknowledge(row.message, by=by, note=note, recorded_by=writer, now=now)
     except Conflict:
-        row = await find(api, call)
+        row = await look(api, call, row.public_id) or row
         raise refuse(
             "already-ended", f"It has ended, and nobody had it. {says.of_message(row, '', around(api))}"
         ) from None
-    return await _done(api, call, row, "acknowledge", 0 if had else 1)
+    if row.accepted_by:
+        return 0
+    api.metrics.reached(Level.ACKNOWLEDGED, row.message_class, seconds_between(row.at, now))
+    return 1
+
+
+def named(api: Api, call: Call, by: str | None) -> str:
+    """The person of the settings who is meant: an administrator may be one. SubmissionError 422 if nobody."""
+    people = api.operations.settings().people
+    if by is None and call.client.administrator and call.client.name in people:
+        by = call.client.name
+    if by is None:
+        raise _at_by("person-required", "Only a named human can do this: say who, as by.", None)
+    if by not in people:
+        raise _at_by("unknown-person", f"{shown(by)} is not a person of the settings.", shown(by))
+    return by
 
 
 def _at_by(code: str, detail: str, given: str | None) -> SubmissionError:

@@ -12,6 +12,7 @@ from gateway import __version__
 from gateway.api.answers import Document, Problem
 from gateway.api.calls import Route, Who
 from gateway.api.problems import KINDS
+from gateway.api.reading import NDJSON
 from gateway.web.messages import phrase
 
 _REF = "#/components/schemas/{name}"
@@ -19,8 +20,15 @@ _REF = "#/components/schemas/{name}"
 
 def document(routes: tuple[Route, ...]) -> Document:
     """The whole document."""
-    kinds = {kind for route in routes for kind in (route.answer, route.body, route.query) if kind}
-    named = sorted((kind for kind in kinds if isinstance(kind, type)), key=lambda kind: kind.__name__)
+    kinds = {
+        kind
+        for route in routes
+        for kind in (route.answer, route.body, route.query, *(route.lines or ()))
+        if kind
+    }
+    named = sorted(
+        (kind for kind in kinds if isinstance(kind, type) and kind is not str), key=lambda kind: kind.__name__
+    )
     _, components = msgspec.json.schema_components([*named, Problem], ref_template=_REF)
     queries = {route.query.__name__ for route in routes}
     paths: dict[str, Any] = defaultdict(dict)
@@ -70,7 +78,7 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
         good = {e.name: {"value": e.body} for e in route.examples if e.body is not None and e.status < 300}
         operation["requestBody"] = {
             "required": bool(components[route.body.__name__].get("required")),
-            "content": {"application/json": _content(route.body.__name__, good)},
+            "content": {"application/json": _content(route.body.__name__, good)} | _lines(route, 0),
         }
     operation["responses"] = _responses(route)
     return operation
@@ -106,10 +114,17 @@ def _good(route: Route) -> list[int]:
 
 
 def _answer(route: Route) -> dict[str, Any]:
+    if route.answer is str:
+        return {route.media: {"schema": {"type": "string"}}}
     stream = {"text/event-stream": {"schema": {"type": "string"}}} if route.streams else {}
     if isinstance(route.answer, type):
-        return {"application/json": _content(route.answer.__name__, {})} | stream
+        return {"application/json": _content(route.answer.__name__, {})} | _lines(route, 1) | stream
     return {"application/json": {"schema": {"type": "object"}}} | stream
+
+
+def _lines(route: Route, side: int) -> dict[str, Any]:
+    """NDJSON, if the route speaks it: what one line is."""
+    return {} if route.lines is None else {NDJSON[0]: _content(route.lines[side].__name__, {})}
 
 
 def _content(name: str, examples: dict[str, Any]) -> dict[str, Any]:

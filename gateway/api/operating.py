@@ -29,8 +29,13 @@ async def livez(api: Api, call: Call) -> Response:
 
 async def readyz(api: Api, call: Call) -> Response:
     health = api.operations.health()
-    ready = answers.Ready(ready=health.ready, reasons=health.reasons)
-    return json_response(ready, 200 if health.ready else 503)
+    ready = answers.Ready(ready=not health.codes, reasons=health.codes)
+    return json_response(ready, 503 if health.codes else 200)
+
+
+async def metrics(api: Api, call: Call) -> Response:
+    content_type, page = api.metrics.exposition(call.request.header("accept") or "")
+    return Response(headers=(("Content-Type", content_type),), body=page)
 
 
 async def health(api: Api, call: Call) -> Response:
@@ -38,6 +43,7 @@ async def health(api: Api, call: Call) -> Response:
     return json_response(
         answers.HealthAnswer(
             ready=now.ready,
+            codes=now.codes,
             reasons=now.reasons,
             version=now.version,
             generation=now.generation,
@@ -148,6 +154,11 @@ async def probe(api: Api, call: Call) -> Response:
     return json_response(
         answers.Probed(link=name, reached=found.reached, says=found.says, capabilities=found.capabilities)
     )
+
+
+async def transcript(api: Api, call: Call) -> Response:
+    name = _link(api, call).link
+    return json_response(answers.LinkTranscript(link=name, lines=api.lanes.transcript(name)))
 
 
 def _link(api: Api, call: Call) -> LinkStatus:

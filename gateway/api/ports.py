@@ -11,12 +11,14 @@ from gateway.bell import Bell
 from gateway.env import Env
 from gateway.model import Instant, LinkName, MessageClass
 from gateway.notify import Tested
+from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.settings.types import Settings
 from gateway.store.base import DeskRoom, Records
 
 Mode = Literal["open", "suspended", "draining"]
 LinkState = Literal["working", "idle", "resting", "suspended", "draining", "down"]
+NotReady = Literal["starting", "draining", "store-failed", "store-full", "critical-waiting", "links-down"]
 Durability = Literal["disk", "replicated", "unsafe"]
 
 
@@ -59,10 +61,12 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the gateway does as a whole. *ready* is whether it takes new messages; *reasons* are sentences:
-    why it does not, or what is wrong although it does. They are shown to anybody who asks ``/readyz``."""
+    """How the gateway does as a whole. *ready* is whether it takes new messages. *codes* say why nobody
+    should rely on it just now, without details: they are shown to anybody who asks ``/readyz``. *reasons* are
+    sentences: these codes, and what else is wrong."""
 
     ready: bool
+    codes: tuple[NotReady, ...] = ()
     reasons: tuple[str, ...] = ()
     version: str
     generation: int
@@ -91,6 +95,11 @@ class Lanes(Protocol):
 
     async def set_mode(self, link: LinkName, mode: Mode, by: str, why: str | None) -> None:
         """On record first, then in effect."""
+        ...
+
+    def transcript(self, link: LinkName) -> tuple[str, ...]:
+        """What was said over a link lately, without texts and secrets, oldest first; nothing if its adapter
+        keeps none. Costs no I/O."""
         ...
 
     async def probe(self, link: LinkName) -> Findings:
@@ -142,4 +151,5 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     lanes: Lanes
     operations: Operations
     webhooks: Webhooks
+    metrics: Metrics
     uid: int

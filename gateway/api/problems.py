@@ -62,10 +62,11 @@ _KINDS = (
     _kind("deadline.no_zone", 422, "Time without zone", "`not_before` needs a zone: `Z` or `+02:00`."),
     _kind("deadline.past", 422, "Too late", "The time is over already."),
     _kind("deadline.too_far", 422, "Too far away", "The time is further away than `limits.expires`."),
-    _kind("idempotency_key.invalid", 400, "Idempotency-Key cannot be used", "The header has 1 to 255 printable ASCII characters, with or without quotes."),
+    _kind("idempotency_key.invalid", 400, "Idempotency-Key cannot be used", "The header, or `key` in a batch, has 1 to 255 printable ASCII characters. A batch takes no header: its messages have keys of their own."),
+    _kind("batch-refused", 422, "Nothing of the batch was stored", "With `all_or_nothing`, one message that is refused stops all; `results` says which and why."),
     _kind("idempotency-key-reused", 422, "Idempotency-Key used for something else", "The key was used within 72 h with another body. A new message needs a new key."),
     _kind("idempotency-key-running", 409, "Still being stored", "The first request with this key is still under way: ask again.", retry=True),
-    _kind("media_type.unsupported", 415, "Not a JSON type", "Bodies are `application/json`, another `+json` type, or come without a type."),
+    _kind("media_type.unsupported", 415, "Not a JSON type", "Bodies are `application/json`, another `+json` type, or come without a type; a batch may be `application/x-ndjson` too."),
     # who may what
     _kind("unauthorized", 401, "Who are you?", "There is no valid token: `Authorization: Bearer …`. Missing, wrong, revoked and used from elsewhere are not told apart."),
     _kind("forbidden", 403, "Not yours to do", "The call is for administrators: on the gateway's own machine, by its control socket."),
@@ -82,6 +83,8 @@ _KINDS = (
     _kind("person-required", 422, "Who has it?", "Only a named human can acknowledge: `by` is required."),
     _kind("unknown-person", 422, "No such person", "`by` is the name of a person as the settings spell it."),
     _kind("already-ended", 409, "It has ended", "The message has ended; the detail says how, and who had it."),
+    _kind("critical-not-muted", 409, "Critical", "What is critical is muted only by who says `even_critical`."),
+    _kind("mute.for", 422, "Not a time to be quiet", "`for` is seconds or text like `30m`, from 0 (not muted any more) to 24 h."),
     _kind("conflict", 409, "Does not fit any more", "What was asked does not fit what is on record by now; the detail says why."),
     _kind("settings-invalid", 422, "Settings have mistakes", "The settings were not loaded and nothing changed; `errors` lists every mistake."),
     # the gateway itself

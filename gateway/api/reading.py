@@ -51,16 +51,26 @@ def read(request: Request, kind: type[B], check: Check | None = None) -> B:
     *check* looks at the values of a body whose types are right and appends what is wrong; it is used here
     only to report those mistakes together with mistakes of type. Raises SubmissionError 400, 415, 422.
     """
-    media_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    _json_only(media_type_of(request), "application/json")
+    if not request.body and not _required(kind):
+        return kind()
+    return decoded(request.body, kind, check)
+
+
+def media_type_of(request: Request) -> str:
+    """What the body says it is, without parameters, in lower case; empty if it does not say."""
+    return (request.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+def _json_only(media_type: str, wanted: str) -> None:
     if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
         raise SubmissionError(
-            415,
-            "media_type.unsupported",
-            f"The body is {shown(media_type)}. Send application/json.",
+            415, "media_type.unsupported", f"The body is {shown(media_type)}. Send {wanted}."
         )
-    body = request.body
-    if not body and not _required(kind):
-        return kind()
+
+
+def decoded(body: bytes, kind: type[B], check: Check | None = None) -> B:
+    """*body* as a *kind*; see ``read``. Raises SubmissionError 400 and 422."""
     try:
         value: B = _decoder(kind).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
@@ -74,6 +84,38 @@ def read(request: Request, kind: type[B], check: Check | None = None) -> B:
     ):
         _scan(body.decode())
     return value
+
+
+def pieces_of(request: Request) -> list[bytes]:
+    """The messages of a batch, each as it was sent: the elements of ``messages``, or the lines of NDJSON
+    that are not blank. Only their being JSON is looked at here, and of lines not even that.
+
+    Raises SubmissionError 400, 415, 422.
+    """
+    media_type = media_type_of(request)
+    if media_type in NDJSON:
+        return [line for line in request.body.split(b"\n") if not line.isspace() and line]
+    _json_only(media_type, f"application/json or {NDJSON[0]}")
+    body = request.body
+    try:
+        batch = _decoder(_Batch).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise _complaint(body, _AnyBatch, None, problem) from None
+    if len(_KEY.findall(body)) != len(_KEY.findall(_encode(batch))):  # as above, for keys outside messages
+        _scan(body.decode("utf-8", "replace"))
+    return [bytes(piece) for piece in batch.messages]
+
+
+NDJSON = ("application/x-ndjson", "application/ndjson")
+_KEY = re.compile(rb'"[ \t\r\n]*:')
+
+
+class _Batch(Body, frozen=True, kw_only=True):
+    messages: list[msgspec.Raw]
+
+
+class _AnyBatch(Body, frozen=True, kw_only=True):
+    messages: list[Any]
 
 
 _encode = msgspec.json.Encoder().encode

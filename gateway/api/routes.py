@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.adapters.base import Client
-from gateway.api import answers, bodies, messages, operating, webhooks
+from gateway.api import answers, batch, bodies, incidents, messages, operating, webhooks
 from gateway.api.bodies import NoQuery
 from gateway.api.calls import Call, Example, Route, Who, authenticate, refuse
 from gateway.api.openapi import document
@@ -21,6 +21,7 @@ from gateway.errors import Conflict, SettingsError, StoreFailed, StoreFull, Subm
 from gateway.web import Answer, Request, Response, Router, json_response
 
 _HELLO = {"to": "alice", "text": "hello from curl"}
+_TWO = [{"key": "a-1", **_HELLO}, {"key": "a-2", "to": "bob", "text": "hello from curl"}]
 _EVERYTHING = {
     "to": ["heart-team"],
     "text": "Cath lab 2: STEMI in 10 min",
@@ -94,6 +95,28 @@ ROUTES: tuple[Route, ...] = (
             Example(
                 name="misspelt", path="/v1/messages", body=_HELLO | {"prioritty": "critical"}, status=400
             ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/messages/batch",
+        who=Who.CLIENT,
+        call=batch.submit,
+        says="Submit up to 1000 messages, each taken or refused on its own",
+        query=bodies.BatchQuery,
+        body=bodies.BatchBody,
+        answer=answers.BatchAnswer,
+        lines=(bodies.ItemBody, answers.BatchResult),
+        problems=("field.empty", "field.too_many", "idempotency_key.invalid", "batch-refused", "rate"),
+        examples=(
+            Example(name="two", path="/v1/messages/batch", body={"messages": _TWO}, status=200),
+            Example(
+                name="all or nothing",
+                path="/v1/messages/batch?all_or_nothing=true",
+                body={"messages": _TWO},
+                status=200,
+            ),
+            Example(name="none", path="/v1/messages/batch", body={"messages": []}, status=422),
         ),
     ),
     Route(
@@ -243,6 +266,82 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="GET",
+        path="/v1/incidents/{key}",
+        who=Who.CLIENT,
+        call=incidents.status,
+        says="All that was sent for one trouble, by your own name for it or by any of its messages",
+        query=NoQuery,
+        answer=answers.Incident,
+        problems=("not-found", "conflict"),
+        examples=(
+            Example(name="by its name", path="/v1/incidents/INC0012345", status=200),
+            Example(name="by a message", path="/v1/incidents/{open}", status=200),
+            Example(name="unknown", path="/v1/incidents/INC0", status=404),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/incidents/{key}/acknowledge",
+        who=Who.CLIENT,
+        call=incidents.acknowledge,
+        says="A named human has all of it: nothing more is begun",
+        query=NoQuery,
+        body=bodies.AcknowledgeBody,
+        answer=answers.IncidentDone,
+        problems=("not-found", "conflict", "person-required", "unknown-person", "already-ended"),
+        examples=(
+            Example(name="ours", path="/v1/incidents/INC0012345/acknowledge", body={"by": "bob"}, status=200),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/incidents/{key}/resolve",
+        who=Who.CLIENT,
+        call=incidents.resolve,
+        says="The trouble is over: what waits stops, nobody else is paged",
+        query=NoQuery,
+        body=bodies.ResolveBody,
+        answer=answers.IncidentDone,
+        problems=("not-found", "conflict", "unknown-person"),
+        examples=(
+            Example(
+                name="by itself",
+                path="/v1/incidents/INC0012345/resolve",
+                body={"why": "disk was changed"},
+                status=200,
+            ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/incidents/{key}/mute",
+        who=Who.CLIENT,
+        call=incidents.mute,
+        says="Page nobody else for a while",
+        query=NoQuery,
+        body=bodies.MuteBody,
+        answer=answers.IncidentDone,
+        problems=(
+            *("not-found", "conflict", "person-required", "unknown-person"),
+            *("already-ended", "critical-not-muted", "mute.for"),
+        ),
+        examples=(
+            Example(
+                name="half an hour",
+                path="/v1/incidents/INC0012345/mute",
+                body={"for": "30m", "by": "bob", "even_critical": True},
+                status=200,
+            ),
+            Example(
+                name="critical",
+                path="/v1/incidents/INC0012345/mute",
+                body={"for": "30m", "by": "bob"},
+                status=409,
+            ),
+        ),
+    ),
+    Route(
+        method="GET",
         path="/v1/whoami",
         who=Who.CLIENT,
         call=operating.whoami,
@@ -285,6 +384,17 @@ ROUTES: tuple[Route, ...] = (
         query=NoQuery,
         answer=answers.HealthAnswer,
         examples=(Example(name="health", path="/v1/health", status=200),),
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        who=Who.CLIENT,
+        call=operating.metrics,
+        says="Figures for Prometheus",
+        query=NoQuery,
+        answer=str,
+        media="text/plain",
+        examples=(Example(name="scrape", path="/metrics", status=200),),
     ),
     Route(
         method="GET",
@@ -351,6 +461,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="GET",
+        path="/v1/links/{link}/transcript",
+        who=Who.ADMINISTRATOR,
+        call=operating.transcript,
+        says="What was said over a link lately, without texts and secrets",
+        query=NoQuery,
+        answer=answers.LinkTranscript,
+        problems=("unknown-link",),
+        examples=(Example(name="transcript", path="/v1/links/spok.web/transcript", status=200),),
+    ),
+    Route(
+        method="GET",
         path="/v1/stuck",
         who=Who.ADMINISTRATOR,
         call=operating.stuck,
@@ -403,7 +524,7 @@ ROUTES: tuple[Route, ...] = (
         path="/readyz",
         who=Who.ANYONE,
         call=operating.readyz,
-        says="Whether new messages are taken; 503 with the reasons if not",
+        says="Whether the gateway can be relied on; 503 with the reasons if not",
         query=NoQuery,
         answer=answers.Ready,
         examples=(Example(name="readyz", path="/readyz", status=200),),

@@ -20,7 +20,7 @@ from gateway.lifecycle import State
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
 from gateway.outcome import Level
 from gateway.settings.types import Settings
-from gateway.store.base import DeliveryRow, Ending, EventRow, MessageRow
+from gateway.store.base import DeliveryRow, Ending, EventRow, IncidentRow, MessageRow
 
 MAX_NAMED = 3  # people named in one sentence; the others are counted
 
@@ -93,7 +93,9 @@ def of_message(row: MessageRow, next_says: str, a: Around) -> str:
     if row.accepted_by is not None:
         return f"{a.name(row.accepted_by)} has it."
     nobody = "Nobody has accepted" if row.until is Level.ACKNOWLEDGED else ""
-    return sentence(*_of_open(row, a), nobody, next_says)
+    muted = row.muted_until is not None and row.muted_until > a.now
+    quiet = f"Muted until {a.time(row.muted_until or a.now)}" if muted else ""
+    return sentence(*_of_open(row, a), nobody, quiet, next_says)
 
 
 def _of_ending(row: MessageRow, ending: Ending, a: Around) -> str:
@@ -118,7 +120,7 @@ def _of_ending(row: MessageRow, ending: Ending, a: Around) -> str:
             doubtful = any(d.dup_risk or d.doubts for d in row.deliveries)
             return "Too late. It may have arrived all the same." if doubtful else "Too late, not sent."
         case "cancelled":
-            event = next((e for e in reversed(row.timeline) if e.kind == "stopped"), None)
+            event = next((e for e in reversed(row.timeline) if e.kind in ("stopped", "resolved")), None)
             return "Stopped." if event is None else sentence(of_event(event, row, a))
         case _:
             assert_never(ending)
@@ -284,6 +286,14 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
             )
         case "stopped":
             return ("Stopped" + (f" by {who}" if who else "")) + (f": {why}" if why else "")
+        case "resolved":
+            return f"The trouble is over, says {who or 'the sender'}" + (f": {why}" if why else "")
+        case "muted":
+            until = data.get("until")
+            when = f" until {a.time(Instant(until))}" if isinstance(until, int) else ""
+            return f"Muted{when}" + (f" by {who}" if who else "") + ": nobody else is paged before"
+        case "unmuted":
+            return "Not muted any more" + (f", says {who}" if who else "")
         case "paused":
             return f"Held back by {who}" if who else "Held back"
         case "resumed":
@@ -449,6 +459,21 @@ def of_changed(verb: str, changed: int, row: MessageRow, a: Around) -> str:
             return f"Goes on: {copies}." if changed else "Nothing was held back."
         case _:
             return f"Decided for {copies}." if changed else "Nothing waits for a decision."
+
+
+def of_incident_changed(verb: str, changed: int, row: IncidentRow, a: Around) -> str:
+    """What a verb did to all that was sent for one trouble."""
+    main = row.main
+    match verb:
+        case "acknowledge":
+            return of_changed("acknowledge", changed, main, a)
+        case "resolve":
+            stopped = "Over: nobody else is paged. What was being sent just now may still arrive."
+            return stopped if changed else "It had ended."
+        case _:
+            if main.muted_until is None:
+                return "Not muted any more."
+            return f"Nobody else is paged before {a.time(main.muted_until)}. What was begun goes on."
 
 
 # ---------------------------------------------------------------- links

@@ -12,7 +12,7 @@ from gateway.api.times import maybe, spell
 from gateway.lifecycle import State
 from gateway.model import DeliveryKey, Instant, Leg, rfc3339, seconds_between
 from gateway.outcome import Level
-from gateway.store.base import DeliveryRow, EventRow, MessageRow
+from gateway.store.base import DeliveryRow, EventRow, IncidentRow, MessageRow
 
 
 def url_of(row: MessageRow) -> str:
@@ -32,6 +32,32 @@ def status_of(row: MessageRow, a: Around) -> answers.Status:
 def standing_of(row: MessageRow, a: Around) -> answers.Standing:
     """The same for a list: no copies, no timeline."""
     return answers.Standing(**_common(row, a))
+
+
+def incident_of(row: IncidentRow, a: Around) -> answers.Incident:
+    """Everything about one trouble."""
+    main = standing_of(row.main, a)
+    muted = row.main.muted_until if row.ending is None else None
+    best = max(one.level for one in (row.main, *row.messages))
+    return answers.Incident(
+        id=row.first,
+        key=row.key,
+        state=main.state,
+        outcome=main.outcome,
+        level=cast(answers.LevelToken, best.token),
+        accepted_by=main.accepted_by,
+        accepted_at=main.accepted_at,
+        muted_until=maybe(muted) if muted is not None and muted > a.now else None,
+        says=main.says,
+        sender=main.sender,
+        message_class=cast(answers.Class, row.message_class.token),
+        until=main.until,
+        at=rfc3339(row.begun_at),
+        ended_at=maybe(row.ended_at),
+        next=main.next,
+        count=row.count,
+        messages=tuple(standing_of(message, a) for message in row.messages),
+    )
 
 
 def _common(row: MessageRow, a: Around) -> dict[str, Any]:
@@ -211,11 +237,21 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
         id=row.public_id,
         ref=row.ref,
         story=tuple(
-            answers.StoryLine(at=rfc3339(event.at), says=says.sentence(says.of_event(event, row, a)))
+            answers.StoryLine(
+                at=rfc3339(event.at),
+                says=says.sentence(says.of_event(event, row, a)),
+                transcript=_said(event),
+            )
             for event in row.timeline
         ),
         now=tuple(dict.fromkeys(now)),
     )
+
+
+def _said(event: EventRow) -> tuple[str, ...] | None:
+    """The transcript of a failed try; for administrators only."""
+    said = event.data.get("transcript")
+    return tuple(said.split("\n")) if isinstance(said, str) else None
 
 
 # ---------------------------------------------------------------- links, and what is stuck

@@ -14,9 +14,9 @@ import msgspec
 
 from gateway.adapters.base import Submission
 from gateway.api import bodies
-from gateway.api.bodies import MessageBody
+from gateway.api.bodies import ItemBody, MessageBody
 from gateway.api.problems import KINDS, refusal, shown
-from gateway.api.reading import escaped, read
+from gateway.api.reading import decoded, escaped, read
 from gateway.api.times import instant_of
 from gateway.errors import Fault, SubmissionError
 from gateway.model import Content, Instant, MessageClass, Url
@@ -55,10 +55,29 @@ def submission_of(request: Request, limits: Limits, *, dry_run: bool) -> tuple[S
     return submission, words.left_out
 
 
+def item_of(request: Request, piece: bytes, limits: Limits) -> tuple[Submission, int]:
+    """As ``submission_of``, for one message of a batch: its ``key`` is its Idempotency-Key."""
+    body = decoded(piece, ItemBody, lambda partial, faults: Words(limits, faults).understand(partial))
+    words = Words(limits, [])
+    submission = words.understand(body)
+    if _KEY.fullmatch(body.key) is None:
+        what = f"key must be 1 to 255 printable ASCII characters; it has {len(body.key)}."
+        words.fault("key", "idempotency_key.invalid", what, shown(body.key))
+    words.settle()
+    piece = piece.strip()
+    return msgspec.structs.replace(
+        submission, idempotency_key=body.key, request_hash=_hash(request, piece)
+    ), words.left_out
+
+
 def request_hash(request: Request) -> bytes:
     """What tells two requests under one Idempotency-Key apart: method, path and body."""
+    return _hash(request, request.body)
+
+
+def _hash(request: Request, body: bytes) -> bytes:
     return blake2b(
-        b"\0".join((request.method.encode(), request.path.encode(), request.body)), digest_size=16
+        b"\0".join((request.method.encode(), request.path.encode(), body)), digest_size=16
     ).digest()
 
 

@@ -25,7 +25,7 @@ from gateway.adapters.base import (
     Submission,
 )
 from gateway.api import says, telling
-from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
+from gateway.api.ports import Api, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
@@ -59,7 +59,17 @@ from gateway.web import Limits as WebLimits
 log = Logger()
 
 TELL_OF_RECOVERY = 600.0  # seconds after a start in which somebody may be paged about how the last run ended
-NOTHING_TAKEN_AFTER = 300.0  # seconds: a critical page that waits longer makes the gateway not ready
+WAITED_TOO_LONG = 300.0  # seconds: a critical page that waits longer makes the gateway not ready
+NOT_READY: dict[NotReady, str] = {
+    "starting": "the gateway is starting",
+    "draining": "the gateway is stopping",
+    "store-failed": "the disk has failed",
+    "store-full": "the disk is nearly full",
+    "critical-waiting": f"a critical page has waited for more than {WAITED_TOO_LONG / 60:g} min",
+    "links-down": "no way out works",
+}
+"""Why ``/readyz`` says no: code and sentence (docs/howto/monitor.md)."""
+TAKES_NOTHING = frozenset({"starting", "draining", "store-failed", "store-full"})
 
 
 class _Reception:
@@ -111,6 +121,9 @@ class House:
         self._limit_connections = limit_connections
         self.records = store.records
         self.metrics = Metrics(__version__)
+        self.metrics.watch_store(
+            store.count_commits, lambda: store.units_waiting, lambda: store.oldest_commit_age
+        )
         self.bell = Bell()
         self._started_at = env.now()
         self._links: dict[LinkName, LinkView] = {}
@@ -126,9 +139,9 @@ class House:
             env,
             self.metrics,
         )
-        self.receipt = Receipt(store.evidence, self.settings, self.bell, env)
+        self.receipt = Receipt(store.evidence, self.settings, self.bell, env, self.metrics)
         self.reception = _Reception(self.accept, self.receipt, store)
-        self.pursue = Pursue(store.pursuit, store.desk, self.working, self.bell, env)
+        self.pursue = Pursue(store.pursuit, store.desk, self.working, self.bell, env, self.metrics)
         self.notify = Notify(
             store.notices,
             store.records,
@@ -237,6 +250,7 @@ class House:
             lanes=self,
             operations=self,
             webhooks=self.notify,
+            metrics=self.metrics,
             uid=os.getuid(),
         )
         router = make_router(api)
@@ -408,17 +422,32 @@ class House:
         if self._tls is not None:
             reasons += self._tls.reasons
         reasons += self.notify.troubles()
-        if self.accept.draining:
-            reasons.insert(0, "the gateway is stopping")
+        codes = tuple(self._not_ready())
         return Health(
-            ready=self._ready and not self.accept.draining,
-            reasons=tuple(reasons),
+            ready=not TAKES_NOTHING.intersection(codes),
+            codes=codes,
+            reasons=(*(NOT_READY[code] for code in codes), *reasons),
             version=__version__,
             generation=self._settings.generation,
             durability=self._store.durability,
             started_at=self._started_at,
             backlog=self._store.intake.backlog,
         )
+
+    def _not_ready(self) -> Iterator[NotReady]:
+        if self.accept.draining:
+            yield "draining"
+        elif not self._ready:
+            yield "starting"
+        if self._store.failed.called:
+            yield "store-failed"
+        elif not self._store.room():
+            yield "store-full"
+        oldest = self.watch.oldest(MessageClass.CRITICAL)
+        if oldest is not None and oldest > WAITED_TOO_LONG:
+            yield "critical-waiting"
+        if all(status.mode != "open" or status.state in ("down", "resting") for status in self.status()):
+            yield "links-down"
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
@@ -504,6 +533,11 @@ class House:
         await self._store.desk.set_link(link, wanted, by=by, why=why, now=self._env.now())
         self._env.failpoint("T6")
         lane.set_mode(wanted, by, why)
+
+    def transcript(self, link: LinkName) -> tuple[str, ...]:
+        """What was said over a link lately."""
+        lane = self.dispatch.lane(link)
+        return () if lane is None else lane.transcript()
 
     async def probe(self, link: LinkName) -> Findings:
         """Look at the far end without sending a message."""

@@ -57,15 +57,21 @@ def first_legs(plan: tuple[Leg, ...]) -> tuple[int, ...]:
 
 
 def next_move(classes: dict[MessageClass, ClassSettings], facts: Facts, now: Instant) -> Advance:
-    """What to do for *facts* at *now*: legs to open, copies to stop, an ending, or when to look again."""
+    """What to do for *facts* at *now*: legs to open, copies to stop, an ending, or when to look again.
+
+    While an incident is muted nothing is opened and nobody's time is up; but it ends when somebody has it,
+    when what was asked for is reached, and when the client's own deadline is over.
+    """
     of_class = classes[facts.message_class]
     tracks = [_Track(facts, of_class, number, now) for number in sorted({leg.track for leg in facts.plan})]
     if facts.accepted_by is not None or all(track.reached for track in tracks):
         return _end(facts, now, "confirmed", _open_of(facts.legs))
     if facts.expires is not None and now >= facts.expires:
         return _end(facts, now, _ending(facts, expired=True), _open_of(facts.legs))
-    wanted = [index for track in tracks for index in track.wanted()]
     stop = [key for track in tracks for key in track.unwanted()]
+    if facts.muted_until is not None and now < facts.muted_until:
+        return _wait(facts, now, stop, [facts.muted_until])
+    wanted = [index for track in tracks for index in track.wanted()]
     if wanted:
         return Advance(
             incident=facts.incident,

@@ -310,11 +310,15 @@ class Work(Protocol):
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
     """What evidence did. *how*: ``matched`` (a level or setback was recorded), ``repeated`` (known
-    already), ``unmatched`` (kept 7 d until its submit concludes), ``late`` (settled a doubt as taken)."""
+    already), ``unmatched`` (kept 7 d until its submit concludes), ``late`` (settled a doubt as taken).
+    *raised* is the level that was not known before, of which class and opened *since*."""
 
     how: Literal["matched", "repeated", "unmatched", "late"]
     message: MessageKey | None = None
     delivery: DeliveryKey | None = None
+    raised: Level | None = None
+    message_class: MessageClass = MessageClass.NORMAL
+    since: Instant = Instant(0)
 
 
 class EvidenceRoom(Protocol):
@@ -364,6 +368,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     step_started: Instant
     expires: Instant | None
     accepted_by: str | None
+    muted_until: Instant | None = None
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -501,6 +506,27 @@ class DeskRoom(Protocol):
         False if it had ended already."""
         ...
 
+    async def resolve(
+        self, incident: IncidentKey, *, by: str, recorded_by: str, why: str | None, now: Instant
+    ) -> bool:
+        """The trouble is over: its pursuit ends as cancelled, what waits stops, what is begun finishes.
+        False if it had ended already."""
+        ...
+
+    async def mute(
+        self,
+        incident: IncidentKey,
+        *,
+        until: Instant | None,
+        even_critical: bool,
+        by: str,
+        recorded_by: str,
+        now: Instant,
+    ) -> None:
+        """No further leg is opened before *until*; None: it is not muted any more. Raises Conflict if it has
+        ended, or is critical and not *even_critical*. A message of a higher class that joins ends it."""
+        ...
+
     async def retry(self, message: MessageKey, *, by: str, now: Instant, deadline: Instant) -> int:
         """Open a new delivery for each leg that ended without being taken; how many."""
         ...
@@ -598,19 +624,40 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     incident: IncidentKey | None
     incident_key: str | None
     incident_due: Instant | None
+    muted_until: Instant | None = None
     plan: tuple[Leg, ...]
     deliveries: tuple[DeliveryRow, ...]
     timeline: tuple[EventRow, ...]
 
 
+class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pursuit with its messages. *key* is its client's own name for the trouble, *first* the id of its
+    first message, *main* the message whose plan is followed; *messages* are the newest ones, without
+    timelines, of *count*."""
+
+    incident: IncidentKey
+    client: str
+    key: str | None
+    message_class: MessageClass
+    begun_at: Instant
+    ending: Ending | None
+    ended_at: Instant | None
+    first: PublicId
+    main: MessageRow
+    messages: tuple[MessageRow, ...]
+    count: int
+
+
 class LaneCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How much waits on one link, by state and class, and since when the oldest does."""
+    """How much waits on one link, by state and class, and since when the oldest does; *oldest_due* is the
+    oldest that is due within a minute, for what is kept for later is nobody's trouble."""
 
     link: LinkName
     state: State
     message_class: MessageClass
     count: int
     oldest: Instant
+    oldest_due: Instant | None = None
 
 
 class Records(Protocol):
@@ -632,7 +679,15 @@ class Records(Protocol):
         accepted past its first step."""
         ...
 
-    async def counts(self) -> tuple[LaneCount, ...]: ...
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
+        """By its client's own name (the open one, or the newest), or by the public id or reference of one of
+        its messages; only *client*'s own unless None. At most *limit* of its messages. Raises Conflict if
+        the name belongs to open ones of several clients."""
+        ...
+
+    async def counts(self, now: Instant | None = None) -> tuple[LaneCount, ...]:
+        """How much waits where; *oldest_due* only if *now* is given."""
+        ...
 
     async def link_modes(self) -> dict[LinkName, tuple[str, str, str | None]]:
         """Links that are not simply open: mode, by whom, why."""
@@ -664,6 +719,19 @@ class Store(Protocol):
     durability: Literal["disk", "unsafe"]
     failed: Deferred[str]
     recovered: str | None
+
+    @property
+    def units_waiting(self) -> int:
+        """Units of work that nobody has begun to write. Costs nothing."""
+        ...
+
+    def room(self) -> bool:
+        """Whether the disk has room for something new (delivery semantics 4.4)."""
+        ...
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        """From now on tell *told* of every commit: of how many units, and how many seconds it took."""
+        ...
 
     @property
     def intake(self) -> Intake: ...

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.adapters.base import Evidence
 from gateway.env import BASE32
+from gateway.errors import Conflict
 from gateway.lifecycle import FINAL, OPEN, Happening, State, after
 from gateway.model import (
     Content,
@@ -36,12 +37,14 @@ from gateway.store.base import (
     Ending,
     EventRow,
     Facts,
+    IncidentRow,
     LegFacts,
     MessageRow,
     Then,
 )
 
 IDEMPOTENCY_KEPT = 72 * 3600.0  # s, delivery semantics 7
+SOON = 60.0  # s: what is due so soon waits for its turn or its next try, not for a time that somebody chose
 MANY = 100  # more expiries than this in one unit leave one summary instead of an event each
 MISSED = "missed"  # the reason of what waits because its link could not be opened
 NOBODY = MessageKey(0)  # the subject of events that belong to no message
@@ -122,6 +125,7 @@ class Incident(msgspec.Struct, kw_only=True):
     ended_at: Instant | None = None
     accepted_by: str | None = None
     accepted_at: Instant | None = None
+    muted_until: Instant | None = None
 
 
 class Receipt(msgspec.Struct, kw_only=True):
@@ -373,6 +377,7 @@ def facts_of(incident: Incident, message: Message, deliveries: Iterable[Delivery
         step_started=incident.step_started,
         expires=message.expires,
         accepted_by=incident.accepted_by,
+        muted_until=incident.muted_until,
     )
 
 
@@ -429,6 +434,7 @@ def shown(
         incident=message.incident,
         incident_key=incident.dedup if incident else None,
         incident_due=incident.due if incident else None,
+        muted_until=incident.muted_until if incident else None,
         plan=incident.plan if incident else (),
         deliveries=tuple(
             DeliveryRow(
@@ -457,6 +463,32 @@ def shown(
         ),
         timeline=tuple(events),
     )
+
+
+def shown_incident(
+    incident: Incident, first: PublicId, main: MessageRow, messages: Sequence[MessageRow], count: int
+) -> IncidentRow:
+    """A pursuit as people are shown it."""
+    return IncidentRow(
+        incident=incident.key,
+        client=incident.client,
+        key=incident.dedup,
+        message_class=incident.message_class,
+        begun_at=incident.begun_at,
+        ending=incident.ending,
+        ended_at=incident.ended_at,
+        first=first,
+        main=main,
+        messages=tuple(messages),
+        count=count,
+    )
+
+
+def the_one(found: Sequence[Incident]) -> Incident | None:
+    """Of the open pursuits of one name, newest first, the one that is meant."""
+    if len({row.client for row in found}) > 1:
+        raise Conflict("several clients have one of that name; use the id of one of its messages")
+    return found[0] if found else None
 
 
 def first_event(message: Message) -> EventRow:

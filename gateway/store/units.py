@@ -13,7 +13,16 @@ from typing import Any, Literal, Protocol
 from gateway.adapters.base import Evidence
 from gateway.errors import Conflict
 from gateway.lifecycle import DOUBTS_PER_CHAIN, FINAL, OPEN, Happening, State, states_before
-from gateway.model import DeliveryKey, IncidentKey, Instant, LinkName, MessageKey, checksum, later
+from gateway.model import (
+    DeliveryKey,
+    IncidentKey,
+    Instant,
+    LinkName,
+    MessageClass,
+    MessageKey,
+    checksum,
+    later,
+)
 from gateway.outcome import Level
 from gateway.store.base import About, Advance, Concluded, Ending, Matched, Missed, NewDelivery, Telling
 from gateway.store.rows import (
@@ -39,6 +48,7 @@ from gateway.store.rows import (
 )
 
 STOPPABLE = states_before(Happening.CANCELLED)
+TOLD = 1000  # messages of one incident whose timelines say what happened to all of it
 ONE_MORE = (State.BEGUN, State.TAKEN)  # than its doubts: the copy under way, or the one that arrived
 
 
@@ -155,7 +165,7 @@ def end(book: Book, incident: Incident, ending: Ending, at: Instant, *, by: str 
     book.save_incident(incident)
     stop(book, book.pursued(incident.key), at, why=f"incident_{ending}")
     data = {"ending": ending} | ({"by": by} if by else {})
-    for message in book.companions(incident.key, 1000):
+    for message in book.companions(incident.key, TOLD):
         book.event(message, at, "ended", None, data)
 
 
@@ -346,6 +356,48 @@ def cancel(book: Book, key: MessageKey, by: str, why: str | None, now: Instant) 
         stop(book, rows, now, why="cancelled")
         book.event(key, now, "ended", None, {"ending": "cancelled", "by": by})
     return True
+
+
+def resolve(book: Book, key: IncidentKey, by: str, recorded_by: str, why: str | None, now: Instant) -> bool:
+    incident = _open_or_not(book, key)
+    if incident.ending is not None:
+        return False
+    data = {"by": by, "recorded_by": recorded_by} | ({"why": why} if why else {})
+    for message in book.companions(key, TOLD):
+        book.event(message, now, "resolved", None, data)
+    end(book, incident, "cancelled", now, by=by)
+    return True
+
+
+def mute(
+    book: Book,
+    key: IncidentKey,
+    until: Instant | None,
+    even_critical: bool,
+    by: str,
+    recorded_by: str,
+    now: Instant,
+) -> None:
+    incident = _open_or_not(book, key)
+    if incident.ending is not None:
+        raise Conflict(f"it has ended as {incident.ending}")
+    if until is not None and incident.message_class is MessageClass.CRITICAL and not even_critical:
+        raise Conflict("it is critical")
+    incident.muted_until = until
+    book.save_incident(incident)
+    data = {"by": by, "recorded_by": recorded_by}
+    if until is None:
+        book.event(incident.message, now, "unmuted", None, data)
+    else:
+        book.event(incident.message, now, "muted", None, data | {"until": until})
+    stir(book, key, now)
+
+
+def _open_or_not(book: Book, key: IncidentKey) -> Incident:
+    incident = book.incident(key)
+    if incident is None:
+        raise Conflict("there is no such incident")
+    return incident
 
 
 def retry(book: Book, key: MessageKey, by: str, now: Instant, deadline: Instant) -> int:
@@ -544,8 +596,25 @@ def report(book: Book, link: LinkName, evidence: Evidence, now: Instant) -> Matc
     book.save_receipt(receipt)
     if receipt.pending:
         return Matched(how="unmatched", message=row.message, delivery=row.key)
+    was, had = row.level, _accepted_by(book, row, evidence)
     late = _apply(book, row, part, evidence, now)
-    return Matched(how="late" if late else "matched", message=row.message, delivery=row.key)
+    raised = row.level if row.level > was else None
+    if had is None and _accepted_by(book, row, evidence) is not None:
+        raised = Level.ACKNOWLEDGED
+    return Matched(
+        how="late" if late else "matched",
+        message=row.message,
+        delivery=row.key,
+        raised=raised,
+        message_class=row.message_class,
+        since=row.opened_at,
+    )
+
+
+def _accepted_by(book: Book, row: Delivery, evidence: Evidence) -> str | None:
+    """Who has the message of *row*, if *evidence* is what may change that."""
+    message = book.message(row.message) if evidence.reply is not None else None
+    return None if message is None else message.accepted_by
 
 
 def catch_up(book: Book, row: Delivery, receipts: Iterable[Receipt], now: Instant) -> None:

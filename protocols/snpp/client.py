@@ -3,6 +3,8 @@
 No retries and no backoff: whoever opens a conversation decides when to open another.
 """
 
+from collections.abc import Callable
+
 from protocols import client
 from protocols.events import Write
 from protocols.snpp import messages as m
@@ -27,7 +29,8 @@ class Conversation:
 
     `open` once, then one `submit` or question at a time, then `quit`. *lost* fires when nothing more can be
     said, whoever ended it. Nothing here raises for what the server or the network does: that is in the
-    values returned. Cancelling an awaited call ends the conversation.
+    values returned. Cancelling an awaited call ends the conversation. *watch* is told of all that is said:
+    whether by us, and what.
     """
 
     def __init__(
@@ -38,10 +41,11 @@ class Conversation:
         login: m.Login | None = None,
         manner: s.Manner | None = None,
         limits: Limits | None = None,
+        watch: Callable[[bool, bytes], None] | None = None,
     ) -> None:
         self._session = s.ClientSession(login=login, manner=manner)
         self._exchange = client.Exchange[_Answer](
-            endpoint, clock, self._session, limits or Limits(), end="end of the page"
+            endpoint, clock, self._session, limits or Limits(), end="end of the page", watch=watch
         )
         self.lost = self._exchange.lost
 

@@ -22,6 +22,7 @@ from gateway.store.base import (
     Begun,
     Concluded,
     DeliveryRow,
+    IncidentRow,
     MessageRow,
     NewDelivery,
     NewIncident,
@@ -200,6 +201,31 @@ class Case:
 
     def cancel(self, stored: Stored) -> bool:
         return run(self.store.desk.cancel(stored.message, by="dana", why="false alarm", now=self.now))
+
+    def incident(self, key: str, *, client: str | None = None, limit: int = 9) -> IncidentRow:
+        found = run(self.store.records.incident(key, client=client, limit=limit))
+        assert found is not None
+        return found
+
+    def resolve(self, key: str) -> bool:
+        incident = self.incident(key).incident
+        return run(
+            self.store.desk.resolve(
+                incident, by="dana", recorded_by="console", why="disk was changed", now=self.now
+            )
+        )
+
+    def mute(self, key: str, seconds: float | None, *, even_critical: bool = False) -> None:
+        run(
+            self.store.desk.mute(
+                self.incident(key).incident,
+                until=None if seconds is None else later(self.now, seconds),
+                even_critical=even_critical,
+                by="dana",
+                recorded_by="console",
+                now=self.now,
+            )
+        )
 
     def lapse(self) -> Any:
         return run(self.store.work.lapse(self.now))

@@ -995,6 +995,105 @@ def test_cancelling_the_pursued_message_ends_the_pursuit(case: Case) -> None:
     assert run(case.store.pursuit.next_due()) is None
 
 
+def test_an_incident_is_found_by_its_clients_name_or_any_message_of_it(case: Case) -> None:
+    """With its messages, newest first, bounded; another client's does not exist."""
+    first = case.accept(case.pursued(key="INC1"))
+    second = case.accept(case.pursued(key="INC1"))
+    third = case.accept(case.pursued(key="INC1", refs=()))
+    row = case.incident("INC1", client="helpdesk", limit=2)
+    assert (row.key, row.first, row.count) == ("INC1", first.public_id, 3)
+    assert [one.public_id for one in row.messages] == [third.public_id, second.public_id]
+    assert [event.kind for event in row.main.timeline] == ["stored"]
+    for name in (second.public_id, second.public_id.upper(), str(second.ref), str(second.ref).lower()):
+        assert case.incident(name, limit=2) == row
+    for name, client in (("INC1", "other"), (second.public_id, "other"), ("INC2", None), ("", None)):
+        assert run(case.store.records.incident(name, client=client, limit=2)) is None
+    alone = case.accept()
+    assert run(case.store.records.incident(alone.public_id, client=None, limit=2)) is None
+
+
+def test_a_name_means_the_open_incident_or_the_newest(case: Case) -> None:
+    """After its end a name may begin again; of several clients' open ones nobody guesses."""
+    old = case.accept(case.pursued(key="INC1"))
+    case.acknowledge(old)
+    assert case.incident("INC1").ending == "confirmed"
+    new = case.accept(case.pursued(key="INC1"))
+    assert case.incident("INC1").first == new.public_id
+    case.cancel(new)
+    assert (case.incident("INC1").first, case.incident("INC1").ending) == (new.public_id, "cancelled")
+    case.accept(case.pursued(key="INC1"))
+    other = case.accept(case.pursued(key="INC1", client="ward"))
+    with pytest.raises(Conflict, match="several clients"):
+        case.incident("INC1")
+    assert case.incident("INC1", client="ward").first == other.public_id
+
+
+def test_resolving_ends_the_pursuit_and_stops_what_waits(case: Case) -> None:
+    """Every message of it has ended as cancelled and says who resolved it; what is begun finishes."""
+    legs = (case.leg(message_class=MessageClass.CRITICAL), case.leg(leg=1, link=FAX))
+    first = case.accept(case.pursued(key="INC1", deliveries=legs))
+    second = case.accept(case.pursued(key="INC1"))
+    begun = case.begin()[0]
+    assert case.resolve("INC1")
+    assert not case.resolve("INC1")
+    case.reopen()
+    assert case.incident("INC1").ending == "cancelled"
+    assert [one.ending for one in (case.row(first), case.row(second))] == ["cancelled"] * 2
+    for stored in (first, second):
+        event = next(event for event in case.row(stored).timeline if event.kind == "resolved")
+        assert event.data == {"by": "dana", "recorded_by": "console", "why": "disk was changed"}
+    assert case.delivery(first, 1).state is State.CANCELLED
+    assert case.begin(FAX) == ()
+    assert begun.delivery == case.delivery(first).delivery
+    assert run(case.store.pursuit.next_due()) is None
+    assert not case.accept(case.pursued(key="INC1")).joined
+
+
+def test_a_mute_is_on_record_and_makes_the_incident_due(case: Case) -> None:
+    """Whoever decided before it decides anew; it outlives the process; lifting it is an event too."""
+    stored = case.accept(case.pursued(key="INC1", message_class=MessageClass.URGENT))
+    before = run(case.store.pursuit.due(Instant(1 << 60), 1))[0]
+    until = later(case.now, 1800)
+    case.mute("INC1", 1800.0)
+    stale = Advance(incident=before.incident, version=before.version, at=case.now, ending="failed")
+    assert run(case.store.pursuit.advance(stale)) is False
+    case.crash()
+    facts = run(case.store.pursuit.due(case.now, 1))[0]
+    assert (facts.muted_until, case.row(stored).muted_until) == (until, until)
+    case.mute("INC1", None)
+    assert case.row(stored).muted_until is None
+    assert [(event.kind, event.data) for event in case.row(stored).timeline[1:]] == [
+        ("muted", {"by": "dana", "recorded_by": "console", "until": until}),
+        ("unmuted", {"by": "dana", "recorded_by": "console"}),
+    ]
+
+
+def test_what_is_critical_is_not_muted_by_accident(case: Case) -> None:
+    """Only with even_critical; what has ended is not muted at all; a refusal changes nothing."""
+    stored = case.accept(case.pursued(key="INC1"))
+    with pytest.raises(Conflict, match="critical"):
+        case.mute("INC1", 60.0)
+    assert case.row(stored).muted_until is None
+    case.mute("INC1", 60.0, even_critical=True)
+    assert case.row(stored).muted_until == later(case.now, 60)
+    case.mute("INC1", None)
+    case.acknowledge(stored)
+    with pytest.raises(Conflict, match="ended as confirmed"):
+        case.mute("INC1", 60.0, even_critical=True)
+
+
+def test_a_message_of_a_higher_class_ends_a_mute(case: Case) -> None:
+    """What has become worse is heard; a repeat of the same class changes nothing."""
+    case.accept(case.pursued(key="INC1", message_class=MessageClass.URGENT))
+    case.mute("INC1", 60.0)
+    case.accept(case.pursued(key="INC1", message_class=MessageClass.URGENT))
+    assert case.incident("INC1").main.muted_until is not None
+    worse = case.accept(case.pursued(key="INC1"))
+    assert worse.joined
+    assert case.incident("INC1").main.public_id == worse.public_id
+    assert case.incident("INC1").main.muted_until is None
+
+
 def test_retry_opens_what_ended_without_being_taken(case: Case) -> None:
     """A new delivery for each leg that failed; the pursuit is open again."""
     stored = case.accept(case.pursued())

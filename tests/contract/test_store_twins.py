@@ -241,6 +241,29 @@ class Twins(RuleBasedStateMachine):
 
         self.both(act)
 
+    @rule(
+        name=st.sampled_from("ab"),
+        what=st.sampled_from(["look", "resolve", "mute", "unmute"]),
+        even_critical=st.booleans(),
+    )
+    def trouble(self, name: str, what: str, even_critical: bool) -> None:
+        row = self.both(lambda case: run(case.store.records.incident(name, client=None, limit=2)))
+        if row is None or what == "look":
+            return
+        who = {"by": "dana", "recorded_by": "console"}
+
+        def act(case: Case) -> Any:
+            if what == "resolve":
+                return run(case.store.desk.resolve(row.incident, why=None, now=case.now, **who))
+            until = later(case.now, 60) if what == "mute" else None
+            return run(
+                case.store.desk.mute(
+                    row.incident, until=until, even_critical=even_critical, now=case.now, **who
+                )
+            )
+
+        self.both(act)
+
     @rule(data=st.data(), what=st.sampled_from(["open", "stop", "end", "wait"]))
     def advance(self, data: st.DataObject, what: str) -> None:
         due = self.both(lambda case: run(case.store.pursuit.due(later(case.now, 60), 9)))
@@ -290,7 +313,7 @@ class Twins(RuleBasedStateMachine):
                 for state in ("all", "open", "ended", "needs_you")
             ]
             rows = [case.row(one) for one in self.stored]
-            return lists, rows, run(case.store.records.counts()), case.store.intake.backlog
+            return lists, rows, run(case.store.records.counts(case.now)), case.store.intake.backlog
 
         lists, rows, _, backlog = self.both(everything)
         assert backlog == sum(one.state in OPEN for row in rows for one in row.deliveries)

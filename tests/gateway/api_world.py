@@ -28,6 +28,7 @@ from gateway.model import (
     later,
 )
 from gateway.notify import Tested
+from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.settings.types import (
     Carrier,
@@ -40,7 +41,7 @@ from gateway.settings.types import (
     Settings,
     Site,
 )
-from gateway.store.base import DeliveryRow, EventRow, MessageRow
+from gateway.store.base import DeliveryRow, EventRow, IncidentRow, MessageRow
 from gateway.web import Peer, Request, Response, Stream
 
 UID = 991
@@ -187,6 +188,54 @@ class Shelf:
         found = sorted(filter(wanted, self.rows.values()), key=lambda row: -row.message)
         return tuple(msgspec.structs.replace(row, timeline=()) for row in found[:limit])
 
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
+        mine = [row for row in self.rows.values() if client in (None, row.client)]
+        found = [row for row in mine if key in (row.incident_key, row.public_id, row.ref)]
+        if not found or found[0].incident is None:
+            return None
+        main = found[0]
+        assert main.incident is not None
+        return IncidentRow(
+            incident=main.incident,
+            client=main.client,
+            key=main.incident_key,
+            message_class=main.message_class,
+            begun_at=main.at,
+            ending=main.ending,
+            ended_at=None,
+            first=main.public_id,
+            main=main,
+            messages=(msgspec.structs.replace(main, timeline=()),),
+            count=1,
+        )
+
+    def _of(self, incident: IncidentKey) -> MessageRow:
+        return next(row for row in self.rows.values() if row.incident == incident)
+
+    async def resolve(
+        self, incident: IncidentKey, *, by: str, recorded_by: str, why: str | None, now: Instant
+    ) -> bool:
+        row = self._of(incident)
+        if row.ending is not None:
+            return False
+        self.done.append(("resolve", by, recorded_by, why))
+        over = event(len(row.timeline) + 1, "resolved", by=by, why=why)
+        self.change(row.message, ending="cancelled", timeline=(*row.timeline, over))
+        return True
+
+    async def mute(
+        self,
+        incident: IncidentKey,
+        *,
+        until: Instant | None,
+        even_critical: bool,
+        by: str,
+        recorded_by: str,
+        now: Instant,
+    ) -> None:
+        self.done.append(("mute", by, recorded_by, even_critical))
+        self.change(self._of(incident).message, muted_until=until)
+
     async def counts(self) -> tuple[Any, ...]:
         return ()
 
@@ -328,6 +377,9 @@ class Desk:
             for s in self.links
         )
 
+    def transcript(self, link: LinkName) -> tuple[str, ...]:
+        return ("2026-11-21T02:15:09.000Z < 220 ready\\r\\n",)
+
     async def probe(self, link: LinkName) -> Findings:
         return Findings(reached=True, says="It answers.", capabilities={"version": "1.3"})
 
@@ -352,6 +404,7 @@ class Desk:
     def health(self) -> Health:
         return Health(
             ready=self.ready,
+            codes=() if self.ready else ("store-full",),
             reasons=() if self.ready else ("The disk is nearly full.",),
             version="0.1.0",
             generation=self.now_settings.generation,
@@ -377,7 +430,7 @@ class ApiWorld:
     def __init__(self) -> None:
         self.env = SimulatedEnv(7)
         self.shelf = Shelf(
-            message(1, "7K3M"),
+            message(1, "7K3M", incident_key="INC0012345"),
             message(2, "7K9T", deliveries=(delivery(20, state=State.HELD, doubts=2, due=None),)),
             message(
                 3,
@@ -399,6 +452,7 @@ class ApiWorld:
             lanes=self.desk,
             operations=self.desk,
             webhooks=self.desk,
+            metrics=Metrics("0.1.0"),
             uid=UID,
         )
         self.router = make_router(self.api)

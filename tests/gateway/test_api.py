@@ -30,7 +30,7 @@ from gateway.outcome import Level
 from gateway.web import Response
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
-NAMES = {"{id}": "7K3M", "{link}": "spok.web", "{code}": "json.invalid"}
+NAMES = {"{id}": "7K3M", "{link}": "spok.web", "{code}": "json.invalid", "{key}": "INC0012345"}
 SAID = {"{open}": "7K3M", "{held}": "7K9T", "{ended}": "7KCP"}
 
 
@@ -84,6 +84,7 @@ def test_administrators_calls_are_what_they_should_be() -> None:
         "POST /v1/links/{link}/resume",
         "POST /v1/links/{link}/drain",
         "POST /v1/links/{link}/probe",
+        "GET /v1/links/{link}/transcript",
         "GET /v1/stuck",
         "POST /v1/reload",
         "GET /v1/explain",
@@ -462,7 +463,123 @@ def test_a_transcript_is_not_for_clients(world: ApiWorld) -> None:
     """What was said on the wire stays with the operators."""
     told = (event(1, "stored"), event(2, "attempt", 5, 10, outcome="refused", transcript="550 secret"))
     world.shelf.change(MessageKey(1), timeline=told)
-    assert b"550 secret" not in world.send(world.request("GET", "/v1/messages/7K3M")).body
+    for path in ("", "/events"):
+        assert b"550 secret" not in world.send(world.request("GET", f"/v1/messages/7K3M{path}")).body
+    story = world.call("GET", "/v1/messages/7K3M/why", uid=0)[1]["story"]
+    assert [line["transcript"] for line in story] == [None, ["550 secret"]]
+
+
+# ------------------------------------------------------------------ one trouble
+
+INC = "/v1/incidents/INC0012345"
+
+
+def test_an_incident_is_shown_with_its_messages(world: ApiWorld) -> None:
+    """By the sender's own name, or by any message of it."""
+    status, answer = world.call("GET", INC)
+    assert status == 200
+    assert (answer["key"], answer["state"], answer["class"], answer["from"], answer["count"]) == (
+        "INC0012345",
+        "open",
+        "critical",
+        "monitoring",
+        1,
+    )
+    assert answer["muted_until"] is None
+    assert [one["ref"] for one in answer["messages"]] == ["7K3M"]
+    assert world.call("GET", "/v1/incidents/7K3M") == (200, answer)
+    assert world.call("GET", f"/v1/incidents/{answer['id']}") == (200, answer)
+
+
+@pytest.mark.parametrize("verb", ["", "/acknowledge", "/resolve", "/mute"])
+def test_another_clients_incident_does_not_exist(world: ApiWorld, verb: str) -> None:
+    """404, the same as for one that was never there."""
+    world.shelf.change(MessageKey(4), incident_key="THEIRS")
+    body = {"/acknowledge": {"by": "bob"}, "/mute": {"for": 60, "by": "bob"}}.get(verb, {})
+    method = "POST" if verb else "GET"
+    for key in ("THEIRS", "7KDD", "NONE", "x" * 256, "%C3%BC"):
+        status, answer = world.call(method, f"/v1/incidents/{key}{verb}", body if verb else b"")
+        assert (status, answer["detail"]) == (404, "There is no such incident of yours.")
+    assert world.shelf.done == []
+
+
+def test_acknowledging_an_incident_is_acknowledging_all_of_it(world: ApiWorld) -> None:
+    """With the body of a message's verb, and its refusals."""
+    assert world.call("POST", f"{INC}/acknowledge", {})[1]["code"] == "person-required"
+    assert world.call("POST", f"{INC}/acknowledge", {"by": "mallory"})[1]["code"] == "unknown-person"
+    status, answer = world.call("POST", f"{INC}/acknowledge", {"by": "bob", "recorded_by": "dana"})
+    assert (status, answer["changed"], answer["says"]) == (200, 1, "Bob Ferrand has it.")
+    assert (answer["incident"]["accepted_by"], answer["incident"]["outcome"]) == ("bob", "confirmed")
+    assert world.shelf.done == [("acknowledge", "bob", None, "dana (monitoring)")]
+    assert world.call("POST", f"{INC}/acknowledge", {"by": "alice"})[1]["changed"] == 0
+    status, answer = world.call("POST", "/v1/incidents/7KCP/acknowledge", {"by": "bob"})
+    assert (status, answer["code"]) == (409, "already-ended")
+
+
+def test_resolving_says_that_the_trouble_is_over(world: ApiWorld) -> None:
+    """A program may, and may name a person; a repeat is no error."""
+    rung = world.bell.wait("pursue")
+    assert world.call("POST", f"{INC}/resolve", {"by": "mallory"})[1]["code"] == "unknown-person"
+    status, answer = world.call("POST", f"{INC}/resolve", {"by": "bob", "why": "disk was changed"})
+    assert (status, answer["changed"], answer["incident"]["outcome"]) == (200, 1, "cancelled")
+    assert answer["says"].startswith("Over: nobody else is paged.")
+    assert answer["incident"]["says"] == "The trouble is over, says Bob Ferrand: disk was changed."
+    assert world.shelf.done == [("resolve", "bob", "monitoring", "disk was changed")]
+    assert rung.called
+    status, answer = world.call("POST", f"{INC}/resolve")
+    assert (status, answer["changed"], answer["says"]) == (200, 0, "It had ended.")
+
+
+def test_what_is_critical_is_muted_only_on_purpose(world: ApiWorld) -> None:
+    """By a named human, who says so."""
+    status, answer = world.call("POST", f"{INC}/mute", {"for": "30m", "by": "bob"})
+    assert (status, answer["code"], answer["stored"]) == (409, "critical-not-muted", False)
+    assert world.shelf.done == []
+    body = {"for": "30m", "by": "bob", "even_critical": True}
+    status, answer = world.call("POST", f"{INC}/mute", body)
+    assert (status, answer["changed"]) == (200, 1)
+    assert answer["says"] == f"Nobody else is paged before {clock(1800)}. What was begun goes on."
+    assert f"Muted until {clock(1800)}." in answer["incident"]["says"]
+    assert answer["incident"]["muted_until"] is not None
+    assert f"Muted until {clock(1800)}." in world.call("GET", "/v1/messages/7K3M")[1]["says"]
+    world.env.world.clock.advance(1801)
+    assert world.call("GET", INC)[1]["muted_until"] is None
+
+
+def test_a_mute_ends_with_0(world: ApiWorld) -> None:
+    """Also of what is critical: being heard again needs no second thought."""
+    world.shelf.change(MessageKey(1), muted_until=later(T0, 60))
+    status, answer = world.call("POST", f"{INC}/mute", {"for": 0, "by": "bob"})
+    assert (status, answer["says"], answer["incident"]["muted_until"]) == (200, "Not muted any more.", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"by": "bob"}, "field.missing"),
+        ({"for": "soon", "by": "bob"}, "mute.for"),
+        ({"for": -1, "by": "bob"}, "mute.for"),
+        ({"for": "25h", "by": "bob"}, "mute.for"),
+        ({"for": 1e300, "by": "bob"}, "mute.for"),
+        ({"for": True, "by": "bob"}, "field.type"),
+        ({"for": "30m"}, "person-required"),
+        ({"for": "30m", "by": "mallory"}, "unknown-person"),
+        ({"for": "30m", "by": "bob", "even_critical": "yes"}, "field.type"),
+    ],
+)
+def test_a_mute_is_bounded_and_named(world: ApiWorld, body: dict[str, Any], code: str) -> None:
+    """Nobody silences a page without a name, or for ever."""
+    status, answer = world.call("POST", f"{INC}/mute", body)
+    assert (status, answer["code"]) == (422, code)
+    assert world.shelf.done == []
+
+
+def test_what_has_ended_is_not_muted(world: ApiWorld) -> None:
+    """It says how it ended."""
+    body = {"for": "30m", "by": "bob", "even_critical": True}
+    status, answer = world.call("POST", "/v1/incidents/7KCP/mute", body)
+    assert (status, answer["code"]) == (409, "already-ended")
+    assert answer["detail"].startswith("Could not be sent.")
 
 
 # ------------------------------------------------------------------ running the gateway
@@ -475,8 +592,40 @@ def test_readyz_says_why_not(world: ApiWorld) -> None:
     world.desk.ready = False
     assert world.call("GET", "/readyz", token=None) == (
         503,
-        {"ready": False, "reasons": ["The disk is nearly full."]},
+        {"ready": False, "reasons": ["store-full"]},
     )
+    assert world.call("GET", "/v1/health")[1]["reasons"] == ["The disk is nearly full."]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_watchers_may_ask_with_head(world: ApiWorld, path: str) -> None:
+    """The status is what they look at."""
+    assert world.send(world.request("HEAD", path)).status == 200
+    if path == "/readyz":
+        world.desk.ready = False
+        assert world.send(world.request("HEAD", path, token=None)).status == 503
+
+
+def test_metrics_are_text_for_prometheus(world: ApiWorld) -> None:
+    """In the format that the scraper asks for; a token is needed, as everywhere."""
+    plain = world.send(world.request("GET", "/metrics"))
+    assert dict(plain.headers)["Content-Type"].startswith("text/plain; version=")
+    assert b"gateway_build_info" in plain.body
+    asked = world.send(world.request("GET", "/metrics", accept="application/openmetrics-text; version=1.0.0"))
+    assert dict(asked.headers)["Content-Type"].startswith("application/openmetrics-text")
+    assert asked.body.endswith(b"# EOF\n")
+
+
+def test_an_acknowledgement_is_counted_once_with_its_time(world: ApiWorld) -> None:
+    """From the message's arrival, by class; a repeat counts nothing."""
+    world.env.world.clock.advance(41)
+    for by in ("bob", "alice"):
+        world.call("POST", "/v1/messages/7K3M/acknowledge", {"by": by})
+    page = world.send(world.request("GET", "/metrics")).body.decode()
+    name = 'gateway_time_to_level_seconds_{}{{class="critical",{}level="acknowledged"}} {}'
+    assert name.format("count", "", "1.0") in page
+    assert name.format("bucket", 'le="30.0",', "0.0") in page
+    assert name.format("bucket", 'le="60.0",', "1.0") in page
 
 
 def test_health_tells_since_when_it_runs(world: ApiWorld) -> None:
@@ -629,6 +778,9 @@ def test_every_example_does_what_the_manual_says(route: Route, example: Any) -> 
     if example.headers.get("Accept") == "text/event-stream":
         assert dict(answer.headers)["Content-Type"] == "text/event-stream"
         assert b"id: 1\nevent: stored\ndata: {" in answer.body
+        return
+    if route.answer is str:
+        assert dict(answer.headers)["Content-Type"].startswith(route.media)
         return
     kind = route.answer if answer.status < 300 else answers.Problem
     strict = (

@@ -94,6 +94,29 @@ def opened(move: object) -> list[int]:
     return [new.leg for new in move.open]  # type: ignore[attr-defined]
 
 
+def test_while_it_is_muted_nothing_is_opened_and_nobodys_time_is_up() -> None:
+    """What fell due meanwhile is done when it ends; yes, proof and the client's deadline count at once."""
+    end = later(NOW, 1800)
+    muted = {"muted_until": end}
+    failed = facts([WEB, PHONE], [row(0, State.FAILED)], **muted)
+    silent = facts([WEB], [row(0, State.TAKEN)], **muted)
+    for one, then in ((failed, [1]), (silent, [])):
+        move = next_move(CLASSES, one, later(NOW, 900))
+        assert (move.open, move.ending, move.due) == ((), None, end)
+        assert opened(next_move(CLASSES, one, end)) == then
+    assert next_move(CLASSES, silent, end).ending == "unanswered"
+    assert next_move(CLASSES, msgspec.structs.replace(silent, accepted_by="bob"), NOW).ending == "confirmed"
+    shorter = msgspec.structs.replace(silent, expires=later(NOW, 60))
+    assert next_move(CLASSES, shorter, NOW).due == later(NOW, 60)
+    assert next_move(CLASSES, shorter, later(NOW, 60)).ending == "unanswered"
+
+
+def test_a_copy_that_is_needless_stops_while_it_is_muted() -> None:
+    """One way took it: the other need not try on."""
+    one = facts([WEB, PHONE], [row(0, State.TAKEN), row(1, State.WAITING)], muted_until=later(NOW, 1800))
+    assert next_move(CLASSES, one, NOW).stop == (DeliveryKey(101),)
+
+
 def test_the_first_legs_are_the_first_link_of_each_device_of_the_first_item() -> None:
     """`pager + mobile, mail`: pager and mobile at once, over their first links."""
     assert first_legs((WEB, PHONE, MOBILE, MAIL)) == (0, 2)

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, NoReturn
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from gateway.errors import StoreFailed, StoreFull, StoreRefused
 from gateway.lifecycle import Happening, State
@@ -453,6 +454,30 @@ def test_f16_copies_made_under_load_are_consistent(case: SqliteCase, tmp_path: P
 # ---------------------------------------------------------------- B89 and the rest of opening
 
 
+def test_the_writer_tells_how_it_does(case: SqliteCase) -> None:
+    """How long the oldest commit has been under way, how much waits behind it, and each commit when it ends."""
+    told: list[tuple[int, float]] = []
+    case.store.count_commits(lambda units, seconds: told.append((units, seconds)))
+    worker = case.env.workers["store"]
+    worker.kept = True
+    for _ in range(3):
+        Deferred.fromCoroutine(case.store.intake.accept(case.new()))
+    case.wait(3)
+    assert (case.store.oldest_commit_age, case.store.units_waiting) == (3.0, 3)
+    worker.release()
+    assert (case.store.oldest_commit_age, case.store.units_waiting) == (0.0, 0)
+    assert [units for units, _ in told] == [3]
+
+
+def test_there_is_room_while_min_free_is_free(case: SqliteCase) -> None:
+    """Asked before anybody tries to submit."""
+    assert case.store.room()
+    run(case.store.close())
+    case.durability = Durability(min_free=1 << 60)
+    case.open()
+    assert not case.store.room()
+
+
 NEWEST = max(opening.migrations())
 NEXT = NEWEST + 1
 
@@ -478,6 +503,26 @@ def test_b89_a_database_of_each_older_version_is_upgraded(tmp_path: Path) -> Non
         assert [one.kind for one in run(case.store.notices.due("helpdesk", case.now, 9))] == ["cancelled"]
         run(case.store.close())
         assert path.with_name(f"gateway.db.before-{NEWEST}").exists()
+
+
+def test_a_record_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    """What was accepted by the first version is there after the upgrade, and can be muted."""
+    env, path = StoreEnv(), tmp_path / "gateway.db"
+    first = {1: opening.migrations()[1]}
+    old = opening.open_database(path, env, SAFE, steps=first)  # type: ignore[arg-type]
+    old.tx.db.execute(
+        "INSERT INTO message (key, public_id, client, recipients, content, class, until, at, incident)"
+        " VALUES (1, 'a', 'ward', '[]', NULL, 1, 5, 0, 2)"
+    )
+    old.tx.db.execute(
+        "INSERT INTO incident (key, client, dedup, message, class, plan, begun_at, step_started)"
+        " VALUES (2, 'ward', 'INC1', 1, 1, '[]', 0, 0)"
+    )
+    opening.close_database(env, old)  # type: ignore[arg-type]
+    case = SqliteCase(env, tmp_path)
+    case.mute("INC1", 60.0)
+    assert case.incident("INC1").main.muted_until is not None
+    run(case.store.close())
 
 
 def test_b89_a_newer_schema_is_refused_with_both_versions(case: SqliteCase) -> None:

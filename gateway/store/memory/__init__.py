@@ -26,6 +26,7 @@ from gateway.model import (
     MessageKey,
     PublicId,
     checksum,
+    later,
 )
 from gateway.outcome import CarrierRef, Level
 from gateway.store import base, units
@@ -37,6 +38,7 @@ from gateway.store.base import (
     EventRow,
     Facts,
     Gone,
+    IncidentRow,
     LaneCount,
     Lapsed,
     Matched,
@@ -51,6 +53,7 @@ from gateway.store.rows import (
     MANY,
     MISSED,
     NOBODY,
+    SOON,
     TELLING,
     Delivery,
     Incident,
@@ -68,6 +71,8 @@ from gateway.store.rows import (
     moved,
     needs_you,
     shown,
+    shown_incident,
+    the_one,
     young,
 )
 
@@ -126,6 +131,11 @@ class MemoryBook:
 
     def message(self, key: MessageKey) -> Message | None:
         return self.messages.get(key)
+
+    def message_named(self, key: str) -> Message | None:
+        found = [row for row in self.messages.values() if row.public_id == key.lower()]
+        found = found or [row for row in self.messages.values() if row.ref == key.upper()]
+        return found[-1] if found else None
 
     def incident(self, key: IncidentKey) -> Incident | None:
         return self.incidents.get(key)
@@ -283,6 +293,16 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing is left to write."""
 
+    @property
+    def units_waiting(self) -> int:
+        return 0
+
+    def room(self) -> bool:
+        return not self._min_free or self._env.files.free(Path("/")) >= self._min_free
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        """There are none."""
+
     async def _do(self, unit: Callable[[MemoryBook], R]) -> R:
         if self._latency:
             await self._env.sleep(self._latency)
@@ -306,7 +326,7 @@ class MemoryStore:
     # ------------------------------------------------------------ Intake
 
     async def accept(self, new: NewMessage) -> Stored:
-        if self._min_free and self._env.files.free(Path("/")) < self._min_free:
+        if not self.room():
             raise StoreFull("the disk is nearly full")
         return await self._do(lambda book: _accept(book, new))
 
@@ -422,6 +442,23 @@ class MemoryStore:
     async def decide(self, message: MessageKey, *, again: bool, by: str, now: Instant) -> int:
         return await self._do(lambda book: units.decide(book, message, again, by, now))
 
+    async def resolve(
+        self, incident: IncidentKey, *, by: str, recorded_by: str, why: str | None, now: Instant
+    ) -> bool:
+        return await self._do(lambda book: units.resolve(book, incident, by, recorded_by, why, now))
+
+    async def mute(
+        self,
+        incident: IncidentKey,
+        *,
+        until: Instant | None,
+        even_critical: bool,
+        by: str,
+        recorded_by: str,
+        now: Instant,
+    ) -> None:
+        await self._do(lambda book: units.mute(book, incident, until, even_critical, by, recorded_by, now))
+
     async def set_link(
         self,
         link: LinkName,
@@ -442,13 +479,35 @@ class MemoryStore:
     # ------------------------------------------------------------ Records
 
     async def message(self, key: str, *, client: str | None) -> MessageRow | None:
+        row = self._see().message_named(key)
+        return None if row is None or client not in (None, row.client) else self._whole(row)
+
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
         book = self._see()
-        found = [row for row in book.messages.values() if row.public_id == key.lower()]
-        found = found or [row for row in book.messages.values() if row.ref == key.upper()]
-        if not found or client not in (None, found[-1].client):
-            return None
-        row = found[-1]
-        return self._shown(row, (first_event(row), *book.events.get(row.key, ())))
+        named = [
+            row
+            for row in reversed(book.incidents.values())
+            if row.dedup == key and client in (None, row.client)
+        ]
+        incident = the_one([row for row in named if row.ending is None])
+        if incident is None and named:
+            incident = named[0]
+        if incident is None:
+            found = book.message_named(key)
+            if found is None or found.incident is None or client not in (None, found.client):
+                return None
+            incident = book.incidents[found.incident]
+        keys = book.companions(incident.key, len(book.messages))
+        return shown_incident(
+            incident,
+            book.messages[keys[-1]].public_id,
+            self._whole(book.messages[incident.message]),
+            [self._shown(book.messages[one], ()) for one in keys[:limit]],
+            len(keys),
+        )
+
+    def _whole(self, row: Message) -> MessageRow:
+        return self._shown(row, (first_event(row), *self._book.events.get(row.key, ())))
 
     async def messages(
         self,
@@ -474,7 +533,7 @@ class MemoryStore:
         incident = None if row.incident is None else self._book.incidents[row.incident]
         return shown(row, incident, self._book.deliveries(row.key), tuple(events))
 
-    async def counts(self) -> tuple[LaneCount, ...]:
+    async def counts(self, now: Instant | None = None) -> tuple[LaneCount, ...]:
         groups: dict[tuple[LinkName, State, MessageClass], list[Delivery]] = {}
         for row in self._see().rows.values():
             if row.state in OPEN:
@@ -486,6 +545,12 @@ class MemoryStore:
                 message_class=key[2],
                 count=len(rows),
                 oldest=min(row.opened_at for row in rows),
+                oldest_due=None
+                if now is None
+                else min(
+                    (row.opened_at for row in rows if row.due is not None and row.due <= later(now, SOON)),
+                    default=None,
+                ),
             )
             for key, rows in sorted(groups.items())
         )
@@ -632,6 +697,7 @@ def _accept(book: MemoryBook, new: NewMessage) -> Stored:
             incident.message, incident.message_class = message.key, new.message_class
             incident.plan, incident.due, incident.step_started = new.incident.plan, new.incident.due, new.at
             incident.version += 1
+            incident.muted_until = None
         else:
             legs = ()
         book.save_incident(incident)

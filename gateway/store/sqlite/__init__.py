@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,16 @@ class SqliteStore:
             await self._check.close()
         await self._reader.close()
         await self._writer.close()
+
+    @property
+    def units_waiting(self) -> int:
+        return self._writer.units_waiting
+
+    def room(self) -> bool:
+        return self._writer.room()
+
+    def count_commits(self, told: Callable[[int, float], None]) -> None:
+        self._writer.told = told
 
 
 async def open_store(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gateway.model import Instant, LinkName, MessageKey
+from gateway.model import IncidentKey, Instant, LinkName, MessageKey
 from gateway.store import units
 from gateway.store.rows import NOBODY
 from gateway.store.sqlite.tx import Tx
@@ -28,6 +28,25 @@ class DeskRoom:
 
     async def cancel(self, message: MessageKey, *, by: str, why: str | None, now: Instant) -> bool:
         return await self._writer.change(lambda tx: units.cancel(tx, message, by, why, now))
+
+    async def resolve(
+        self, incident: IncidentKey, *, by: str, recorded_by: str, why: str | None, now: Instant
+    ) -> bool:
+        return await self._writer.change(lambda tx: units.resolve(tx, incident, by, recorded_by, why, now))
+
+    async def mute(
+        self,
+        incident: IncidentKey,
+        *,
+        until: Instant | None,
+        even_critical: bool,
+        by: str,
+        recorded_by: str,
+        now: Instant,
+    ) -> None:
+        await self._writer.change(
+            lambda tx: units.mute(tx, incident, until, even_critical, by, recorded_by, now)
+        )
 
     async def retry(self, message: MessageKey, *, by: str, now: Instant, deadline: Instant) -> int:
         return await self._writer.change(lambda tx: units.retry(tx, message, by, now, deadline))

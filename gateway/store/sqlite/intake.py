@@ -112,7 +112,7 @@ def accept(tx: Tx, news: list[NewMessage]) -> list[Stored | BaseException]:
     for values in raised:
         tx.db.execute(
             "UPDATE incident SET message = ?, class = ?, plan = ?, due = ?, step_started = ?,"
-            " version = version + 1 WHERE key = ?",
+            " muted_until = NULL, version = version + 1 WHERE key = ?",
             values,
         )
     for (client, name_), (hash_, new, stored) in answers.items():

@@ -202,7 +202,7 @@ def _upgrade(db: sqlite3.Connection, path: Path, steps: dict[int, str]) -> None:
         copy = path.with_name(f"{path.name}.before-{newest}")
         copy.unlink(missing_ok=True)
         backup(db, copy)
-    for step in range(version + 1, newest + 1):
+    for step in sorted(step for step in steps if step > version):
         db.execute("BEGIN IMMEDIATE")
         for statement in _statements(steps[step]):
             db.execute(statement)

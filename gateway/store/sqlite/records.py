@@ -6,9 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from gateway.lifecycle import State
-from gateway.model import LinkName, MessageClass, MessageKey
-from gateway.store.base import LaneCount, MessageRow
-from gateway.store.rows import Message, ending_of, first_event, needs_you, shown
+from gateway.model import Instant, LinkName, MessageClass, MessageKey, later
+from gateway.store.base import IncidentRow, LaneCount, MessageRow
+from gateway.store.rows import (
+    SOON,
+    Message,
+    ending_of,
+    first_event,
+    needs_you,
+    shown,
+    shown_incident,
+    the_one,
+)
 from gateway.store.sqlite.reader import ReadThread
 from gateway.store.sqlite.tx import Reader
 
@@ -62,8 +71,11 @@ class Records:
             lambda db: _messages(db, client, state, maybe, limit, before), first=False
         )
 
-    async def counts(self) -> tuple[LaneCount, ...]:
-        return await self._reader.ask(_counts, first=False)
+    async def incident(self, key: str, *, client: str | None, limit: int) -> IncidentRow | None:
+        return await self._reader.ask(lambda db: _incident(db, key, client, limit), first=False)
+
+    async def counts(self, now: Instant | None = None) -> tuple[LaneCount, ...]:
+        return await self._reader.ask(lambda db: _counts(db, now), first=False)
 
     async def link_modes(self) -> dict[LinkName, tuple[str, str, str | None]]:
         return await self._reader.ask(_link_modes, first=False)
@@ -71,15 +83,40 @@ class Records:
 
 def _message(db: Reader, key: str, client: str | None) -> MessageRow | None:
     with db.snapshot():
-        found = db.messages("public_id = ?", key.lower()) or db.messages(
-            "ref = ? AND ref IS NOT NULL ORDER BY key DESC LIMIT 1", key.upper()
-        )
-        if not found or client not in (None, found[0].client):
+        message = db.message_named(key)
+        if message is None or client not in (None, message.client):
             return None
-        message = found[0]
         incident = None if message.incident is None else db.incident(message.incident)
         events = [first_event(message), *db.events(message.key)]
         return shown(message, incident, db.deliveries(message.key), events)
+
+
+def _incident(db: Reader, key: str, client: str | None, limit: int) -> IncidentRow | None:
+    with db.snapshot():
+        named = "dedup = ? AND (?2 IS NULL OR client = ?2)"
+        incident = the_one(db.incidents(f"{named} AND ending IS NULL ORDER BY key DESC LIMIT 2", key, client))
+        if incident is None:
+            incident = next(iter(db.incidents(f"{named} ORDER BY key DESC LIMIT 1", key, client)), None)
+        if incident is None:
+            found = db.message_named(key)
+            if found is None or found.incident is None or client not in (None, found.client):
+                return None
+            incident = db.incident(found.incident)
+            assert incident is not None
+        main = db.message(incident.message)
+        first = db.messages("incident = ? ORDER BY key LIMIT 1", incident.key)[0]
+        assert main is not None
+        count = db.db.execute("SELECT count(*) FROM message WHERE incident = ?", (incident.key,)).fetchone()[
+            0
+        ]
+        newest = db.messages("incident = ? ORDER BY key DESC LIMIT ?", incident.key, limit)
+        return shown_incident(
+            incident,
+            first.public_id,
+            shown(main, incident, db.deliveries(main.key), [first_event(main), *db.events(main.key)]),
+            [shown(message, incident, db.deliveries(message.key), ()) for message in newest],
+            count,
+        )
 
 
 def _messages(
@@ -117,17 +154,25 @@ def _newest_first(db: Reader, client: str | None, maybe: str, before: MessageKey
         last = page[-1].key
 
 
-def _counts(db: Reader) -> tuple[LaneCount, ...]:
+def _counts(db: Reader, now: Instant | None) -> tuple[LaneCount, ...]:
     rows = db.db.execute(
-        "SELECT link, c.state, c.class, n, opened_at FROM (SELECT lane, state, class, count(*) AS n,"
-        " min(key) AS first FROM delivery WHERE state <= 3 GROUP BY lane, state, class) c"
-        " JOIN lane USING (lane) JOIN delivery d ON d.key = c.first ORDER BY link, c.state, c.class"
+        "SELECT link, c.state, c.class, n, opened_at, (SELECT opened_at FROM delivery WHERE key = c.soon)"
+        " FROM (SELECT lane, state, class, count(*) AS n, min(key) AS first,"
+        " min(key) FILTER (WHERE due <= ?) AS soon"
+        " FROM delivery WHERE state <= 3 GROUP BY lane, state, class) c"
+        " JOIN lane USING (lane) JOIN delivery d ON d.key = c.first ORDER BY link, c.state, c.class",
+        (None if now is None else later(now, SOON),),
     ).fetchall()
     return tuple(
         LaneCount(
-            link=link, state=State(state), message_class=MessageClass(class_), count=count, oldest=oldest
+            link=link,
+            state=State(state),
+            message_class=MessageClass(class_),
+            count=count,
+            oldest=oldest,
+            oldest_due=soon,
         )
-        for link, state, class_, count, oldest in rows
+        for link, state, class_, count, oldest, soon in rows
     )
 
 

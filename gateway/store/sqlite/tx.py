@@ -33,7 +33,7 @@ _DELIVERY = """key, message, incident, (SELECT link FROM lane WHERE lane.lane = 
     tries, connects, doubts, dup_risk, possibly_sent, stop, fence, begun_at, correlation, policy, reason,
     code, why, setback, opened_at, changed_at, checksum"""
 _INCIDENT = """key, client, dedup, message, class AS message_class, plan, due, begun_at, step_started,
-    version, ending, ended_at, accepted_by, accepted_at"""
+    version, ending, ended_at, accepted_by, accepted_at, muted_until"""
 _NOTICE = "key, message, client, n, seq, kind, at, state, due, tries, tried"
 _CHANGING = (
     *("state", "due", "level", "tries", "connects", "doubts", "dup_risk", "possibly_sent", "stop", "fence"),
@@ -168,6 +168,13 @@ class Reader:
 
     def message(self, key: MessageKey) -> Message | None:
         return next(iter(self.messages("key = ?", key)), None)
+
+    def message_named(self, key: str) -> Message | None:
+        """By public id, or the newest with that reference."""
+        found = self.messages("public_id = ?", key.lower()) or self.messages(
+            "ref = ? AND ref IS NOT NULL ORDER BY key DESC LIMIT 1", key.upper()
+        )
+        return next(iter(found), None)
 
     def incident(self, key: IncidentKey) -> Incident | None:
         return next(iter(self.incidents("key = ?", key)), None)
@@ -319,9 +326,10 @@ class Tx(Reader):
     def save_incident(self, row: Incident) -> None:
         self.db.execute(
             "UPDATE incident SET due = ?, version = ?, ending = ?, ended_at = ?, accepted_by = ?,"
-            " accepted_at = ?, message = ?, class = ?, plan = ?, step_started = ? WHERE key = ?",
+            " accepted_at = ?, message = ?, class = ?, plan = ?, step_started = ?, muted_until = ?"
+            " WHERE key = ?",
             (row.due, row.version, row.ending, row.ended_at, row.accepted_by, row.accepted_at, row.message,
-             row.message_class, _plain.encode(row.plan).decode(), row.step_started, row.key),
+             row.message_class, _plain.encode(row.plan).decode(), row.step_started, row.muted_until, row.key),
         )  # fmt: skip
 
     def save_delivery(self, row: Delivery) -> None:

@@ -73,7 +73,9 @@ class Writer:
         self.backlog = 0
         self.failed: Deferred[str] = Deferred()
         self.broken: str | None = None
-        self.noticed: Callable[[Iterable[str]], None] = _nobody
+        self.noticed: Callable[[Iterable[str]], None] = _nobody_told
+        self._took: deque[float] = deque()  # seconds of commits that nobody has been told of
+        self.told: Callable[[int, float], None] = _nobody
         self.env = env
         self._durability = durability
         self._tx: Tx | None = None
@@ -117,6 +119,15 @@ class Writer:
         """A unit that is a function of the transaction."""
         return self.put(CHANGE, what)
 
+    @property
+    def units_waiting(self) -> int:
+        """Units that nobody has begun to write."""
+        return self._worker.waiting
+
+    def room(self) -> bool:
+        """Whether the disk has room for something new."""
+        return self._ballast.free_enough()
+
     def fail(self, why: str) -> None:
         """The disk cannot be trusted: every further unit fails."""
         if self.broken is None:
@@ -139,6 +150,8 @@ class Writer:
             results = [StoreFailed(self.broken)] * len(units)
         if self.broken is not None:
             self.fail(self.broken)
+        if self._took:
+            self.told(len(units), self._took.popleft())
         for unit, result in zip(units, results, strict=True):
             if isinstance(result, BaseException):
                 unit.told.errback(result)
@@ -197,6 +210,7 @@ class Writer:
             by_kind.setdefault(unit.kind, []).append(place)
         results: list[Any] = [None] * len(units)
         tidy = by_kind.pop(TIDY, [])
+        began = self.env.clock.seconds()
         tx.db.execute("BEGIN IMMEDIATE")
         for kind in sorted(by_kind, key=lambda kind: kind.order):
             places = by_kind[kind]
@@ -207,6 +221,7 @@ class Writer:
             for place, answer in zip(places, answers, strict=True):
                 results[place] = answer
         tx.db.execute("COMMIT")
+        self._took.append(self.env.clock.seconds() - began)
         self.backlog = tx.open
         if tx.left_for:
             self._left_for.append(frozenset(tx.left_for))
@@ -263,11 +278,15 @@ class Ballast:
 
     def room(self) -> bool:
         """Whether something new may be accepted; makes the ballast again when space has returned."""
-        if self._env.files.free(self._path.parent) < self._min_free:
+        if not self.free_enough():
             return False
         if not self._there:
             self.make()
         return self._there
+
+    def free_enough(self) -> bool:
+        """Whether ``min_free`` is free."""
+        return self._env.files.free(self._path.parent) >= self._min_free
 
     def make(self) -> None:
         """Reserve the space; a disk too full for it is full."""
@@ -287,8 +306,12 @@ class Ballast:
         self._path.unlink(missing_ok=True)
 
 
-def _nobody(clients: Iterable[str]) -> None:
+def _nobody_told(clients: Iterable[str]) -> None:
     """Nobody is told anything yet."""
+
+
+def _nobody(units: int, seconds: float) -> None:
+    """Nobody counts commits yet."""
 
 
 def _outcome(what: Callable[[], Any]) -> Any:
