@@ -3,32 +3,18 @@
 No retries and no backoff: whoever opens a conversation decides when to open another.
 """
 
-from typing import Any, assert_never, cast
-
-from msgspec import Struct
-from msgspec.structs import replace
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
-
+from protocols import client
 from protocols.smtp import messages as m
 from protocols.smtp import session as s
-from protocols.told import told
-from protocols.wire import Call, Clock, Endpoint, Transport
+from protocols.wire import Clock, Endpoint, Transport
+
+_Answer = s.Opened | s.NotOpened | s.Concluded
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """Time limits in seconds. RFC 5321 4.5.3.2 allows minutes; a page has less, except for the final dot."""
+class Limits(client.Limits, frozen=True, kw_only=True):
+    """RFC 5321 4.5.3.2 allows minutes; a page has less, except for the text and the final dot (`send`)."""
 
-    open: float = 60.0  # connection, greeting, TLS and login together
-    reply: float = 60.0  # one command
     data: float = 120.0  # DATA
-    send: float = 600.0  # the text and the final dot: silence is doubt, so it is given the RFC's time
-    dialogue: float = 900.0  # one message, from MAIL to the answer to the dot
-    close: float = 5.0  # QUIT, and the end of the connection
-
-
-_LATE = {"open": "no conversation", "reply": "no reply", "dialogue": "no end of the message"}
 
 
 class Conversation:
@@ -52,184 +38,42 @@ class Conversation:
     ) -> None:
         if tls is None and manner.starttls is not s.StartTls.NEVER:
             raise m.InvalidValue("tls", "is missing, and STARTTLS needs it")
-        self.lost: Deferred[None] = Deferred()
-        self._endpoint = endpoint
-        self._clock = clock
-        self._limits = limits or Limits()
+        limits = self._limits = limits or Limits()
         self._tls = tls
         self._session = s.ClientSession(manner, login=login)
-        self._transport: Transport | None = None
-        self._waiting: Deferred[s.ClientEvent] | None = None
-        self._timers: dict[str, Call] = {}
-        self._why = ""  # why it is over
-        self._connecting: Deferred[Any] | None = None
-        self._gone: list[Deferred[None]] = []
+        self._exchange = client.Exchange[_Answer](
+            endpoint,
+            clock,
+            self._session,
+            limits,
+            end="end of the message",
+            patience=self._patience,
+            secure=self._secure,
+        )
+        self.lost = self._exchange.lost
 
     async def open(self) -> s.Opened | s.NotOpened:
         """Connect, hear the greeting, change to TLS, log in; all within ``limits.open``."""
-        answer = self._wait()
-        self._start("open", self._limits.open)
-        connecting = self._connecting = self._endpoint.connect(_Wires(self))
-        connecting.addErrback(self._not_connected)
-        event = await answer
+        event = await self._exchange.open()
         assert isinstance(event, s.Opened | s.NotOpened)
         return event
 
     async def submit(self, transaction: m.Transaction) -> m.Result:
         """The whole dialogue of one message. `LocalProtocolError` if something else is under way."""
         if self._session.closed:
-            return m.NotSent(why=self._why)
-        first = self._session.submit(transaction)
-        answer = self._wait()
-        self._start("dialogue", self._limits.dialogue)
-        self._do(first)
-        event = await answer
+            return m.NotSent(why=self._exchange.why)
+        event = await self._exchange.ask(self._session.submit(transaction), dialogue=True)
         assert isinstance(event, s.Concluded)
         return event.result
 
     async def quit(self) -> None:
         """Say goodbye and close, within twice ``limits.close``; returns when the connection is gone."""
-        if self._session.phase is s.Phase.IDLE:
-            self._write(self._session.quit(), self._limits.close)
-        elif not self._session.closed:
-            self._do(self._lose("closed by us"))
-        if self._transport is not None:
-            gone = Deferred[None]()
-            self._gone.append(gone)
-            await gone
+        await self._exchange.quit()
 
-    # Inside
+    def _patience(self) -> float:
+        asking = self._session.phase is s.Phase.ASKING_DATA
+        return self._limits.data if asking else self._limits.reply
 
-    def _wait(self) -> Deferred[s.ClientEvent]:
-        self._waiting = Deferred(self._cancelled)
-        return self._waiting
-
-    def _cancelled(self, answer: Deferred[s.ClientEvent]) -> None:
-        self._waiting = None
-        self._do(self._lose("cancelled by us"))
-
-    def _write(self, data: bytes, limit: float) -> None:
-        self._start("reply", limit)
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def _do(self, events: list[s.ClientEvent]) -> None:
-        answer: s.ClientEvent | None = None
-        for event in events:
-            match event:
-                case s.Write(data=data):
-                    asking = self._session.phase is s.Phase.ASKING_DATA
-                    self._write(data, self._limits.data if asking else self._limits.reply)
-                case s.Secure():
-                    self._secure()
-                case s.ReadyToSend():
-                    self._stop("reply")
-                    # Two turns of the reactor, so that it reads once: what is here before the text is
-                    # written cannot be the answer to it, and ends the conversation.
-                    self._timers["turn"] = self._clock.callLater(0, self._another_turn)
-                case s.Opened() | s.NotOpened() | s.Concluded():
-                    answer = event
-                    self._stop("reply", "open", "dialogue", "turn")
-                case s.Over(why=why):
-                    self._over(why)
-                case _:
-                    assert_never(event)
-        if answer and self._waiting:
-            waiting, self._waiting = self._waiting, None
-            waiting.callback(answer)
-
-    def _secure(self) -> None:
-        if self._transport is not None:
-            self._transport.startTLS(self._tls)
-            self._do(self._session.secured())
-
-    def _another_turn(self) -> None:
-        self._timers["turn"] = self._clock.callLater(0, self._commit)
-
-    def _commit(self) -> None:
-        self._write(self._session.commit(), self._limits.send)
-
-    def _over(self, why: str) -> None:
-        self._why = why
-        self._stop(*list(self._timers))
-        if self._transport is not None:
-            self._timers["abort"] = self._clock.callLater(self._limits.close, self._transport.abortConnection)
-            self._transport.loseConnection()
-        elif self._connecting:
-            self._connecting.cancel()
-        if not self.lost.called:
-            self.lost.callback(None)
-
-    # Time
-
-    def _start(self, name: str, limit: float) -> None:
-        self._stop(name)
-        self._timers[name] = self._clock.callLater(limit, self._expired, f"{_LATE[name]} within {limit:g} s")
-
-    def _stop(self, *names: str) -> None:
-        for name in names:
-            timer = self._timers.pop(name, None)
-            if timer and timer.active():
-                timer.cancel()
-
-    def _expired(self, why: str) -> None:
-        self._do(self._lose(why))
-
-    def _lose(self, why: str) -> list[s.ClientEvent]:
-        connected = self._transport is not None
-        return [
-            replace(event, step="CONN") if isinstance(event, s.NotOpened) and not connected else event
-            for event in self._session.lose(why)
-        ]
-
-    # From the transport
-
-    def _not_connected(self, failure: Failure) -> None:
-        self._do(self._lose(f"no connection: {told(failure)}"))
-
-    def connected(self, transport: Transport) -> None:
-        """The connection is there."""
-        self._transport = transport
-        if self._session.closed:  # too late
-            transport.abortConnection()
-
-    def received(self, data: bytes) -> None:
-        """The server said *data*."""
-        self._do(self._session.receive(data))
-
-    def disconnected(self, failure: Failure) -> None:
-        """The connection is gone."""
-        self._do(self._lose(f"connection lost: {told(failure)}"))
-        self._transport = None
-        self._stop("abort")
-        gone, self._gone = self._gone, []
-        for waiting in gone:
-            waiting.callback(None)
-
-
-class _Wire(Protocol):
-    """Passes on what the transport tells."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-
-    def connectionMade(self) -> None:
-        self._conversation.connected(cast(Transport, self.transport))
-
-    def dataReceived(self, data: bytes) -> None:
-        self._conversation.received(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._conversation.disconnected(reason)
-
-
-class _Wires(Factory):
-    """Endpoints want a factory; this one builds the one protocol of a conversation."""
-
-    noisy = False
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-
-    def buildProtocol(self, addr: object) -> Protocol:
-        return _Wire(self._conversation)
+    def _secure(self, transport: Transport) -> list[s.ClientEvent]:
+        transport.startTLS(self._tls)
+        return self._session.secured()

@@ -15,6 +15,7 @@ from msgspec import Struct
 from protocols.lines import LineSplitter
 from protocols.smtp import messages as m
 from protocols.smtp.messages import Content, InvalidValue, Mailbox, Notify, Reply, Ret, Secret
+from protocols.text import CONTROLS, decoded, printable
 
 MAX_REPLY_LINE = 2048  # octets; RFC 5321 4.5.3.1.5 says 512, some servers put addresses and links into it
 MAX_REPLY_LINES = 200  # our limit for one answer; an EHLO has about 15
@@ -58,7 +59,7 @@ class ReplyDecoder:
             if self._lines and code != self._code:
                 return [*replies, Garbled(why=f"{code} in a reply of {self._code}")]
             self._code = code
-            self._lines.append(_printable((found[3] or b"").strip()))
+            self._lines.append(printable(decoded((found[3] or b"").strip())))
             if found[2] != b"-":
                 replies.append(Reply(code, tuple(self._lines)))
                 self._lines = []
@@ -69,20 +70,9 @@ class ReplyDecoder:
         return replies
 
 
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _printable(data: bytes) -> str:
-    return m.CONTROLS.sub(" ", _decoded(data))
-
-
 def encode_reply(reply: Reply) -> bytes:
     """*reply* with its code on each line; controls become blanks, lines are cut to 512 octets."""
-    lines = [m.CONTROLS.sub(" ", line).encode()[:506].decode(errors="ignore") for line in reply.lines]
+    lines = [printable(line).encode()[:506].decode(errors="ignore") for line in reply.lines]
     last = len(lines) - 1
     return b"".join(
         f"{reply.code}{' ' if i == last else '-'}{line}".encode() + b"\r\n" for i, line in enumerate(lines)
@@ -271,7 +261,7 @@ def decode_command(line: bytes) -> m.Command:
         text = line.decode().rstrip(" \t")
     except UnicodeDecodeError:
         return m.Unknown(word="")
-    if m.CONTROLS.search(text):
+    if CONTROLS.search(text):
         return m.Unknown(word="")
     word, _, rest = text.partition(" ")
     verb, rest = word.upper(), rest.strip(" ")

@@ -14,7 +14,6 @@ from enum import Enum
 from msgspec import Struct
 
 from protocols.smtp.messages import (
-    CONTROLS,
     MAX_RECIPIENTS,
     MAX_TEXT_LINE,
     Content,
@@ -23,6 +22,7 @@ from protocols.smtp.messages import (
     Mailbox,
     MessageId,
 )
+from protocols.text import CONTROLS
 
 MAX_TEXT = 100_000  # characters of a text; ours
 _LINE = 76  # characters of a header line with an encoded word (RFC 2047 2); for the others 78 is advised

@@ -11,6 +11,10 @@ from typing import Self
 
 from msgspec import Struct
 
+from protocols.errors import InvalidValue as InvalidValue
+from protocols.errors import LocalProtocolError as LocalProtocolError
+from protocols.text import CONTROLS
+
 MAX_TEXT_LINE = 998  # octets without CR LF: RFC 5321 4.5.3.1.6, RFC 5322 2.1.1
 MAX_LOCAL = 64  # octets: RFC 5321 4.5.3.1.1
 MAX_DOMAIN = 255  # octets: RFC 5321 4.5.3.1.2
@@ -20,18 +24,6 @@ MAX_ENVELOPE_ID = 100  # octets as xtext: RFC 3461 4.4
 MAX_SECRET = 255  # octets of a login or password; ours
 MAX_CONTENT = 10_485_760  # octets of a message we build or send; ours, what Postfix takes by default
 MAX_RECIPIENTS = 100  # of one transaction: every server must take them (RFC 5321 4.5.3.1.8)
-
-
-class InvalidValue(ValueError):
-    """A value that SMTP cannot carry. Names the *field*, the *reason* and, if there is one, the *limit*."""
-
-    def __init__(self, field: str, reason: str, limit: int | None = None) -> None:
-        super().__init__(f"{field} {reason}" + (f" (limit {limit})" if limit is not None else ""))
-        self.field, self.reason, self.limit = field, reason, limit
-
-
-class LocalProtocolError(Exception):
-    """We may not say that now: the caller's mistake."""
 
 
 # What may go into a command, a header or a message
@@ -67,8 +59,6 @@ class HeaderText(str):
             raise InvalidValue("header text", "has control characters")
         return super().__new__(cls, value)
 
-
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # and what else may end a line
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _UTF8 = "\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff"  # no C1, no line or paragraph separator, no surrogates

@@ -18,7 +18,8 @@ from enum import Enum
 from msgspec import Struct
 
 from protocols.smtp.codec import un_utf8_xtext, xtext
-from protocols.smtp.messages import CONTROLS, Content, Domain, EnvelopeId, InvalidValue, Mailbox, MessageId
+from protocols.smtp.messages import Content, Domain, EnvelopeId, InvalidValue, Mailbox, MessageId
+from protocols.text import decoded, printable
 
 MAX_REPORT = (
     1_048_576  # octets looked at; what is beyond is as if it were not there. A report has 2 to 100 kB
@@ -106,7 +107,7 @@ _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}", re.ASCII)
 
 
 def _clean(text: str) -> str:
-    return CONTROLS.sub(" ", text).strip()[:MAX_FIELD]
+    return printable(text).strip()[:MAX_FIELD]
 
 
 def _recipient(block: dict[str, str]) -> RecipientReport | None:
@@ -144,7 +145,7 @@ def _unquoted(said: str) -> str:
 
 
 def _blocks(body: bytes) -> Iterator[dict[str, str]]:
-    for chunk in re.split(r"\n(?:[ \t]*\n)+", _text(body).strip("\n")):
+    for chunk in re.split(r"\n(?:[ \t]*\n)+", decoded(body).strip("\n")):
         if fields := _fields(chunk):
             yield fields
 
@@ -163,22 +164,15 @@ def _fields(header: str) -> dict[str, str]:
         if not colon or not name or name in fields:
             name = ""
         else:
-            fields[name] = CONTROLS.sub(" ", value).strip()[: 4 * MAX_FIELD]
+            fields[name] = printable(value).strip()[: 4 * MAX_FIELD]
     return fields
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def _header_of(data: bytes) -> tuple[str, bytes]:
     if data.startswith(b"\n"):
         return "", data[1:]
     header, _, body = data.partition(b"\n\n")
-    return _text(header[:MAX_HEADER]), body
+    return decoded(header[:MAX_HEADER]), body
 
 
 def _walk(data: bytes) -> Iterator[tuple[str, str, bytes]]:

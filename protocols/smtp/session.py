@@ -5,13 +5,13 @@
 answer, and replies. The tables of states are drawn in docs/protocols/smtp.md.
 """
 
-import re
 from collections import deque
 from enum import Enum
 from typing import assert_never
 
 from msgspec import Struct
 
+from protocols.events import Foreign, Hangup, Over, ReadyToSend, Say, Secure, Write
 from protocols.lines import Line, LineSplitter
 from protocols.smtp import codec
 from protocols.smtp import messages as m
@@ -26,6 +26,7 @@ from protocols.smtp.messages import (
     Result,
     Submitted,
 )
+from protocols.strangers import foreign_line, foreign_octets
 
 # The client's side
 
@@ -91,16 +92,6 @@ AWAITING = frozenset(Phase) - {Phase.SECURING, Phase.IDLE, Phase.READY, Phase.CL
 _OPENING = (Phase.GREETING, Phase.HELLO, Phase.ASKING_TLS, Phase.SECURING, Phase.LOGIN)
 
 
-class Write(Struct, frozen=True, kw_only=True):
-    """Hand *data* to the transport."""
-
-    data: bytes
-
-
-class Secure(Struct, frozen=True, kw_only=True):
-    """Begin TLS on the transport, then call `ClientSession.secured`. Nothing heard before is kept."""
-
-
 class Opened(Struct, frozen=True, kw_only=True):
     """Greeted and, as far as wanted, secured and logged in. *offer*: of the last EHLO."""
 
@@ -117,20 +108,10 @@ class NotOpened(Struct, frozen=True, kw_only=True):
     reply: Reply | None = None
 
 
-class ReadyToSend(Struct, frozen=True, kw_only=True):
-    """All is entered; `ClientSession.commit` gives the text and the dot. Until then nothing was sent."""
-
-
 class Concluded(Struct, frozen=True, kw_only=True):
     """What became of the message."""
 
     result: Result
-
-
-class Over(Struct, frozen=True, kw_only=True):
-    """Nothing more may be said: drop the connection."""
-
-    why: str
 
 
 ClientEvent = Write | Secure | Opened | NotOpened | ReadyToSend | Concluded | Over
@@ -204,6 +185,11 @@ class ClientSession:
         self._prompts: deque[m.Sayable] = deque()  # what is left to say of AUTH LOGIN
         self._dirty = False  # a message that failed may have left something entered
         self._job: _Job | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Opened, and nothing under way."""
+        return self.phase is Phase.IDLE
 
     @property
     def closed(self) -> bool:
@@ -327,15 +313,16 @@ class ClientSession:
             return said > (1 if self._job.mail_heard else 0)
         return False
 
-    def lose(self, why: str) -> list[ClientEvent]:
-        """The connection is lost, a time limit has passed, or what came cannot be trusted."""
+    def lose(self, why: str, *, connected: bool = True) -> list[ClientEvent]:
+        """The connection is lost or never came, a time limit has passed, or what came cannot be trusted."""
         if self.closed:
             return []
         events: list[ClientEvent] = []
         if self.phase in _OPENING:
             # Until a word has come through TLS it is TLS that failed.
             upgrading = self.phase is Phase.HELLO and self.secure and not self._manner.secure
-            events.append(NotOpened(why=why, step="STARTTLS" if upgrading else self._step()))
+            step = "STARTTLS" if upgrading else self._step()
+            events.append(NotOpened(why=why, step=step if connected else "CONN"))
         elif self.phase is Phase.SENDING and self._job:
             events.append(Concluded(result=InDoubt(why=why, answers=self._job.ordered())))
         elif self._job:
@@ -604,12 +591,6 @@ class Received(Struct, frozen=True, kw_only=True):
     secure: bool = False
 
 
-class Say(Struct, frozen=True, kw_only=True):
-    """Hand *data* to the transport."""
-
-    data: bytes
-
-
 class LoginAsked(Struct, frozen=True, kw_only=True):
     """May this login in? Answer 235, 535 or 454."""
 
@@ -630,21 +611,8 @@ class MessageAsked(Struct, frozen=True, kw_only=True):
     message: Received
 
 
-class Foreign(Struct, frozen=True, kw_only=True):
-    """The client speaks another protocol; a `Hangup` follows."""
-
-    what: str
-
-
-class Hangup(Struct, frozen=True, kw_only=True):
-    """Close the connection once everything is written."""
-
-
 Asked = LoginAsked | RecipientAsked | MessageAsked
 ServerEvent = Say | Secure | Asked | Foreign | Hangup
-
-_HTTP = re.compile(rb"[A-Z]+ \S+ HTTP/[0-9]")
-_PLAIN_TEXT = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
 
 _OK = Reply(250, ("2.0.0 OK",))
 _BARE = Reply(550, ("5.5.2 Bare CR or LF, or NUL, in the text",))
@@ -727,9 +695,8 @@ class ServerSession:
         """Take in *data* from the client."""
         if self.stage is Stage.CLOSED or not data:
             return []
-        if self._silent and data[0] not in _PLAIN_TEXT:
-            # A TLS ClientHello begins with 0x16; no command begins with anything unprintable.
-            self._foreign("TLS" if data[0] == 0x16 else "binary")
+        if self._silent and (what := foreign_octets(data)):
+            self._foreign(what)
             return self._events()
         self._silent = False
         if self.stage is Stage.TEXT:
@@ -847,8 +814,8 @@ class ServerSession:
     def _command_line(self, data: bytes) -> None:
         command = codec.decode_command(data)
         match command:
-            case m.Unknown() if _HTTP.match(data):
-                self._foreign("HTTP")
+            case m.Unknown() if what := foreign_line(data):
+                self._foreign(what)
             case m.Unknown():
                 self._say(Reply(500, ("5.5.1 Command not known",)))
             case m.Malformed(reply=reply):

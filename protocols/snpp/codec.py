@@ -16,6 +16,8 @@ from msgspec import Struct
 from protocols.lines import LineSplitter
 from protocols.snpp import messages as m
 from protocols.snpp.messages import InvalidValue, PagerId, Reply, SnppSecret, SnppText, SnppWord
+from protocols.text import decoded
+from protocols.text import printable as printable
 
 MAX_LINE = 1024  # octets of a command we read; RFC 1861 names none, servers should take at least 1000
 MAX_REPLY_LINE = 1024  # our limit: RFC 1861 names none; the longest reply recorded has about 100 octets
@@ -34,22 +36,8 @@ class Dots(Enum):
 # Text
 
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_PRINTABLE_ASCII = re.compile(r"[^\x20-\x7e]")
 _TYPOGRAPHY = str.maketrans("‘’‚“”„«»‐‑‒–—−•", "'''" + '"' * 5 + "-" * 6 + "*")
-
-
-def printable(text: str) -> str:
-    """*text* with one blank for each control character, line separator or half surrogate pair."""
-    return _CONTROLS.sub(" ", text)
-
-
-def decoded(data: bytes) -> str:
-    """What an octet string says: UTF-8 where it is valid, else Latin-1; RFC 1861 knows ASCII only."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def _ascii(text: str) -> str:

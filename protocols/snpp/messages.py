@@ -11,24 +11,15 @@ from typing import ClassVar, Self
 
 from msgspec import Struct
 
+from protocols.errors import InvalidValue as InvalidValue
+from protocols.errors import LocalProtocolError as LocalProtocolError
+
 MAX_TEXT = 1000  # octets of one text line we send; servers must take lines of at least 1000 (docs, "Limits")
 MAX_WORD = 64  # our limit for ids, logins and passwords; RFC 1861 names none
 MAX_LEVEL = 11  # RFC 1861 4.5.3: 0..7 defined, 8..11 the carrier's own
 MAX_HOURS = 9999  # our limit for EXPTag; RFC 1861 4.6.3 names none
 MAX_TAG = 32  # digits of a message tag or pass code; our limit
 HOLD_YEARS = range(1990, 2090)  # what two digits can say: 90..99 are 19xx (HylaFAX), the rest 20xx
-
-
-class InvalidValue(ValueError):
-    """A value that SNPP cannot carry. Names the *field*, the *reason* and, if there is one, the *limit*."""
-
-    def __init__(self, field: str, reason: str, limit: int | None = None) -> None:
-        super().__init__(f"{field} {reason}" + (f" (limit {limit})" if limit is not None else ""))
-        self.field, self.reason, self.limit = field, reason, limit
-
-
-class LocalProtocolError(Exception):
-    """We may not say that now: the caller's mistake."""
 
 
 # What may go into a command

@@ -5,7 +5,6 @@
 The tables of states are drawn in docs/protocols/snpp.md.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -15,6 +14,7 @@ from typing import NamedTuple, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from protocols.events import Foreign, Hangup, Over, ReadyToSend, Say, Write
 from protocols.lines import Line, LineSplitter
 from protocols.snpp import codec
 from protocols.snpp import messages as m
@@ -30,6 +30,8 @@ from protocols.snpp.messages import (
     Skipped,
     Submitted,
 )
+from protocols.strangers import foreign_line, foreign_octets
+from protocols.text import decoded, printable
 
 # The client's side
 
@@ -90,12 +92,6 @@ NEXT: dict[tuple[Phase, Move], Phase] = {
 AWAITING = frozenset(Phase) - {Phase.IDLE, Phase.READY, Phase.CLOSED}  # phases in which one reply is due
 
 
-class Write(Struct, frozen=True, kw_only=True):
-    """Hand *data* to the transport."""
-
-    data: bytes
-
-
 class Opened(Struct, frozen=True, kw_only=True):
     """Greeted and, if there is a login, logged in."""
 
@@ -110,10 +106,6 @@ class NotOpened(Struct, frozen=True, kw_only=True):
     reply: Reply | None = None
 
 
-class ReadyToSend(Struct, frozen=True, kw_only=True):
-    """All is entered; `ClientSession.commit` gives the bytes that send it. Until then nothing was sent."""
-
-
 class Concluded(Struct, frozen=True, kw_only=True):
     """What became of the page."""
 
@@ -124,12 +116,6 @@ class Told(Struct, frozen=True, kw_only=True):
     """The answer to a question; None when the conversation ended instead."""
 
     reply: Reply | None
-
-
-class Over(Struct, frozen=True, kw_only=True):
-    """Nothing more may be said: drop the connection."""
-
-    why: str
 
 
 ClientEvent = Write | Opened | NotOpened | ReadyToSend | Concluded | Told | Over
@@ -238,6 +224,16 @@ class ClientSession:
         self._dirty = False  # a page that failed may have left something entered
         self._job: _Job | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Opened, and nothing under way."""
+        return self.phase is Phase.IDLE
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more may be said."""
+        return self.phase is Phase.CLOSED
+
     # What we say
 
     def submit(self, page: m.Transaction) -> bytes:
@@ -301,14 +297,14 @@ class ClientSession:
             return self.lose("the server spoke unasked") if unasked else []
         return self._heard(heard)
 
-    def lose(self, why: str) -> list[ClientEvent]:
-        """The connection is lost, a time limit has passed, or what came cannot be trusted."""
+    def lose(self, why: str, *, connected: bool = True) -> list[ClientEvent]:
+        """The connection is lost or never came, a time limit has passed, or what came cannot be trusted."""
         if self.phase is Phase.CLOSED:
             return []
         events: list[ClientEvent] = []
         match self.phase:
             case Phase.GREETING:
-                events.append(NotOpened(why=why, step="220"))
+                events.append(NotOpened(why=why, step="220" if connected else "CONN"))
             case Phase.LOGIN if not self._job:
                 events.append(NotOpened(why=why, step=m.Login.verb))
             case Phase.SENDING:
@@ -584,12 +580,6 @@ GATES: dict[str, _Gate] = {
 }
 
 
-class Say(Struct, frozen=True, kw_only=True):
-    """Hand *data* to the transport."""
-
-    data: bytes
-
-
 class LoginAsked(Struct, frozen=True, kw_only=True):
     """May this login in? Answer 250 or 550."""
 
@@ -628,16 +618,6 @@ class KillAsked(Struct, frozen=True, kw_only=True):
 
     tag: str
     passcode: str
-
-
-class Foreign(Struct, frozen=True, kw_only=True):
-    """The client speaks another protocol; a `Hangup` follows."""
-
-    what: str
-
-
-class Hangup(Struct, frozen=True, kw_only=True):
-    """Close the connection once everything is written."""
 
 
 Asked = LoginAsked | PagerAsked | SendAsked | StatusAsked | PingAsked | KillAsked
@@ -683,9 +663,6 @@ class _Entered:
                 for to in self.recipients
             ]
 
-
-_HTTP = re.compile(rb"[A-Z]+ \S+ HTTP/[0-9]")
-_PLAIN_TEXT = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
 
 _BAD_COMMAND = Reply(500, "Command not known or not implemented")
 _LOGIN_FIRST = Reply(530, "Please login with LOGIn first")
@@ -744,9 +721,8 @@ class ServerSession:
         """Take in *data* from the client."""
         if self.stage is Stage.CLOSED or not data:
             return []
-        if self._silent and data[0] not in _PLAIN_TEXT:
-            # A TLS ClientHello begins with 0x16; no command begins with anything unprintable.
-            self._foreign("TLS" if data[0] == 0x16 else "binary")
+        if self._silent and (what := foreign_octets(data)):
+            self._foreign(what)
             return self._events()
         self._silent = False
         self._splitter.feed(data)
@@ -833,7 +809,7 @@ class ServerSession:
             self._text.append(data)
 
     def _message(self, data: bytes) -> None:
-        text = "\n".join(codec.printable(line) for line in codec.decoded(data).split("\n")).rstrip()
+        text = "\n".join(printable(line) for line in decoded(data).split("\n")).rstrip()
         if not text:
             self._say(Reply(550, "message is missing"))
         else:
@@ -848,8 +824,8 @@ class ServerSession:
             case None:  # an empty line: ignored
                 return
             case m.Unknown():
-                if _HTTP.match(line.data):
-                    self._foreign("HTTP")
+                if what := foreign_line(line.data):
+                    self._foreign(what)
                 else:
                     self._say(_BAD_COMMAND)
                 return
