@@ -31,6 +31,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     idle: float = 300.0  # between two commands
     text: float = 60.0  # between two lines of a text
+    whole: float = 600.0  # one text, from its first line to its last
     answer: float = 120.0  # for the application
     close: float = 5.0  # for what is written to leave, then the connection is cut
     commands: int = 5000  # lines that the session counts, per second and connection
@@ -90,6 +91,7 @@ class Connection(Protocol, Generic[Asked, Reply]):
         self._timer: Call | None = None
         self._lines = 0
         self._second = -inf  # when the current count of commands began
+        self._text_ends: float | None = None  # the last moment for the text that is coming
         self._peer = ""
 
     def connectionMade(self) -> None:
@@ -179,12 +181,15 @@ class Connection(Protocol, Generic[Asked, Reply]):
 
     def _wait(self) -> None:
         """Begin anew to wait for what is due next, the client's line or the application's answer."""
-        limits, due = self._house.limits, self._talk.due
+        limits, due, now = self._house.limits, self._talk.due, self._house.clock.seconds()
+        if due is not Due.TEXT:
+            self._text_ends = None
         match due:
             case Due.LINE:
                 limit = limits.idle
             case Due.TEXT:
-                limit = limits.text
+                self._text_ends = self._text_ends or now + limits.whole
+                limit = max(0.0, min(limits.text, self._text_ends - now))
             case Due.ANSWER:
                 limit = limits.answer
             case Due.NOTHING:
@@ -226,6 +231,7 @@ class House(Factory, Generic[Asked, Reply]):
         self.limits = limits or Limits()
         self._begin = begin
         self._open: set[Connection[Asked, Reply]] = set()
+        self._empty: list[Deferred[None]] = []
         self._refusal: Reply | None = None
 
     def buildProtocol(self, addr: object) -> Protocol:
@@ -239,6 +245,19 @@ class House(Factory, Generic[Asked, Reply]):
     def left(self, connection: Connection[Asked, Reply]) -> None:
         """A connection ended."""
         self._open.discard(connection)
+        if not self._open:
+            empty, self._empty = self._empty, []
+            for waiting in empty:
+                waiting.callback(None)
+
+    def empty(self) -> Deferred[None]:
+        """Fires when no connection is left."""
+        empty = Deferred[None]()
+        if self._open:
+            self._empty.append(empty)
+        else:
+            empty.callback(None)
+        return empty
 
     def drain(self) -> None:
         """Take nothing new: every connection hears that we close, after the answer that is due to it."""

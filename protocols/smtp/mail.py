@@ -40,7 +40,9 @@ class Letter(Struct, frozen=True, kw_only=True):
     """What is to be said. *at*: aware. *text*: any Unicode; controls but tab and line ends become blanks.
 
     *to*: shown in the header, the envelope counts; empty: ``undisclosed-recipients:;``.
-    *loop*: X-Pager-Loop, by which we know our own mail when it comes back.
+    *loop*: X-Pager-Loop, by which we know our own mail when it comes back. *tell_read*: where the reader's
+    program is asked to say that it was shown (RFC 8098); if that is not the sender of the envelope too,
+    programs ask the reader first.
     """
 
     sender: Mailbox
@@ -54,6 +56,7 @@ class Letter(Struct, frozen=True, kw_only=True):
     auto: Auto | None = Auto.GENERATED
     in_reply_to: MessageId | None = None
     loop: MessageId | None = None
+    tell_read: Mailbox | None = None
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
@@ -82,6 +85,8 @@ def compose(letter: Letter) -> Content:
         fields.append(f"Auto-Submitted: {letter.auto.value}")
     if letter.loop:
         fields.append(f"X-Pager-Loop: {letter.loop}")
+    if letter.tell_read:
+        fields.append(f"Disposition-Notification-To: <{letter.tell_read}>")
     charset, coding, body = _body(letter.text)
     fields += [
         "MIME-Version: 1.0",

@@ -6,29 +6,22 @@ message a report is about is told, in this order, by the address it came to, by 
 """
 
 import re
-from base64 import b64decode
-from binascii import Error as NotBase64
-from binascii import a2b_qp
 from collections.abc import Iterator
 from datetime import datetime
-from email.message import Message
 from email.utils import format_datetime
 from enum import Enum
 
 from msgspec import Struct
 
+from protocols.smtp import mime
 from protocols.smtp.codec import un_utf8_xtext, xtext
 from protocols.smtp.messages import Content, Domain, EnvelopeId, InvalidValue, Mailbox, MessageId
-from protocols.text import decoded, printable
+from protocols.smtp.mime import MAX_FIELD, clean
+from protocols.text import decoded
 
-MAX_REPORT = (
-    1_048_576  # octets looked at; what is beyond is as if it were not there. A report has 2 to 100 kB
-)
-MAX_DEPTH = 5  # multiparts and messages inside one another; a report has 2, in a list's wrapping 3
-MAX_PARTS = 50  # of all depths together; a report has 3
-MAX_HEADER = 65_536  # octets of one header
+MAX_REPORT = 1_048_576  # octets looked at; the rest is as if it were not there. A report has 2 to 100 kB
+LIMITS = mime.Limits(parts=50, depth=5)  # a report has 3 parts, 2 deep, and 3 in a list's wrapping
 MAX_RECIPIENTS = 200  # blocks in one report; we send to 100 at once
-MAX_FIELD = 500  # characters kept of a diagnostic text (docs, "Limits")
 
 
 class Action(Enum):
@@ -69,20 +62,13 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def read(data: bytes) -> Report | None:
     """The report in the message *data*, with LF or CR LF; None if it is none."""
-    data = data[:MAX_REPORT].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     blocks: list[dict[str, str]] | None = None
     message_id: str | None = None
-    inside = False
-    for kind, report_type, body in _walk(data):
-        if kind == "multipart/report" and report_type in ("delivery-status", ""):
-            inside = True
-        elif not inside:
-            continue
-        elif kind in ("message/delivery-status", "message/global-delivery-status") and blocks is None:
-            blocks = list(_blocks(body))
-        elif kind in _BROUGHT_BACK and message_id is None and blocks is not None:
-            said = _fields(_header_of(body)[0]).get("message-id", "")
-            message_id = said[:MAX_FIELD] or None
+    for part in inside(data, "delivery-status"):
+        if part.kind in ("message/delivery-status", "message/global-delivery-status") and blocks is None:
+            blocks = list(_blocks(part.body()))
+        elif blocks is not None:
+            message_id = message_id or brought_back(part)
     if not blocks:
         return None
     if "action" in blocks[0]:  # some leave out the first block, which is about the message
@@ -94,10 +80,30 @@ def read(data: bytes) -> Report | None:
     envid = first.get("original-envelope-id")
     return Report(
         recipients=recipients,
-        envid=_clean(_unquoted(envid)) if envid else None,
+        envid=clean(_unquoted(envid)) if envid else None,
         reporter=first.get("reporting-mta", "").partition(";")[2].strip()[:MAX_FIELD],
         message_id=message_id,
     )
+
+
+def inside(data: bytes, report_type: str) -> Iterator[mime.Part]:
+    """What is inside of a multipart/report of that type, or of none, in *data*."""
+    found = False
+    for part in mime.walk(data[:MAX_REPORT], LIMITS):
+        if isinstance(part, mime.Beyond):
+            continue
+        if part.kind == "multipart/report" and part.parameter("report-type").lower() in (report_type, ""):
+            found = True
+        elif found:
+            yield part
+
+
+def brought_back(part: mime.Part) -> str | None:
+    """The Message-ID of a message that a report has as its last *part*."""
+    if part.kind not in _BROUGHT_BACK:
+        return None
+    header = mime.split(part.body())[0][: mime.MAX_HEADER]
+    return mime.fields(decoded(header)).get("message-id", "")[:MAX_FIELD] or None
 
 
 _BROUGHT_BACK = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
@@ -106,18 +112,14 @@ _BROUGHT_BACK = ("message/rfc822", "message/global", "text/rfc822-headers", "mes
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}", re.ASCII)
 
 
-def _clean(text: str) -> str:
-    return printable(text).strip()[:MAX_FIELD]
-
-
 def _recipient(block: dict[str, str]) -> RecipientReport | None:
     try:
         action = Action(block.get("action", "").split(" ")[0].rstrip(";").lower())
     except ValueError:
         return None
     status = _STATUS.match(block.get("status", ""))
-    final = _address(block.get("final-recipient"))
-    original = _address(block.get("original-recipient"))
+    final = address_in(block.get("final-recipient"))
+    original = address_in(block.get("original-recipient"))
     return RecipientReport(
         final=final or "",
         action=action,
@@ -128,14 +130,15 @@ def _recipient(block: dict[str, str]) -> RecipientReport | None:
     )
 
 
-def _address(field: str | None) -> str | None:
+def address_in(field: str | None) -> str | None:
+    """The address in a field of the form ``type; address``, or without its type."""
     if not field:
         return None
     kind, semicolon, address = field.partition(";")
     if not semicolon:
         kind, address = "", field
     address = address.strip().removeprefix("<").removesuffix(">")
-    return _clean(un_utf8_xtext(address) if kind.strip().lower() == "utf-8" else address) or None
+    return clean(un_utf8_xtext(address) if kind.strip().lower() == "utf-8" else address) or None
 
 
 def _unquoted(said: str) -> str:
@@ -146,88 +149,8 @@ def _unquoted(said: str) -> str:
 
 def _blocks(body: bytes) -> Iterator[dict[str, str]]:
     for chunk in re.split(r"\n(?:[ \t]*\n)+", decoded(body).strip("\n")):
-        if fields := _fields(chunk):
-            yield fields
-
-
-def _fields(header: str) -> dict[str, str]:
-    """By name in lower case; folded lines are joined, and of two equal names the first counts."""
-    fields: dict[str, str] = {}
-    name = ""
-    for line in header.split("\n"):
-        if line[:1] in (" ", "\t"):
-            if name and len(fields[name]) < 4 * MAX_FIELD:
-                fields[name] = f"{fields[name]} {_clean(line)}".strip()
-            continue
-        name, colon, value = line.partition(":")
-        name = name.strip().lower()
-        if not colon or not name or name in fields:
-            name = ""
-        else:
-            fields[name] = printable(value).strip()[: 4 * MAX_FIELD]
-    return fields
-
-
-def _header_of(data: bytes) -> tuple[str, bytes]:
-    if data.startswith(b"\n"):
-        return "", data[1:]
-    header, _, body = data.partition(b"\n\n")
-    return decoded(header[:MAX_HEADER]), body
-
-
-def _walk(data: bytes) -> Iterator[tuple[str, str, bytes]]:
-    """Type, report-type and decoded body of each part, outside before inside; bounded, never fails."""
-    waiting = [(data, 0)]
-    for _ in range(MAX_PARTS):
-        if not waiting:
-            return
-        part, depth = waiting.pop(0)
-        header, body = _header_of(part)
-        fields = _fields(header)
-        told = Message()
-        told["Content-Type"] = fields.get("content-type") or "text/plain"
-        kind = told.get_content_type()
-        yield kind, _parameter(told, "report-type").lower(), _decoded(body, fields)
-        if depth < MAX_DEPTH and kind.startswith("multipart/") and (mark := _parameter(told, "boundary")):
-            inside = _split(body, mark)
-            # The order of the document, so that what a report brings back comes after what it says.
-            waiting[:0] = [(one, depth + 1) for one in inside]
-
-
-def _parameter(told: Message, name: str) -> str:
-    try:
-        value = told.get_param(name, "")
-    except (ValueError, IndexError, TypeError):  # the library gives up on some broken ones
-        return ""
-    return value if isinstance(value, str) else ""
-
-
-def _split(body: bytes, boundary: str) -> list[bytes]:
-    mark = re.escape(boundary[:200].encode(errors="replace"))
-    parts: list[bytes] = []
-    begin: int | None = None
-    for found in re.finditer(rb"(?m)^--" + mark + rb"(--)?[ \t]*(?:\n|\Z)", body):
-        if begin is not None:
-            parts.append(body[begin : max(begin, found.start() - 1)])
-        begin = found.end()
-        if found[1] or len(parts) >= MAX_PARTS:
-            return parts
-    if begin is not None:  # cut short
-        parts.append(body[begin:])
-    return parts
-
-
-def _decoded(body: bytes, fields: dict[str, str]) -> bytes:
-    match fields.get("content-transfer-encoding", "").lower():
-        case "quoted-printable":
-            return a2b_qp(body).replace(b"\r\n", b"\n")
-        case "base64":
-            try:
-                return b64decode(body).replace(b"\r\n", b"\n")
-            except (NotBase64, ValueError):
-                return b""
-        case _:
-            return body
+        if found := mime.fields(chunk):
+            yield found
 
 
 # Writing, for simulated carriers
@@ -263,7 +186,7 @@ def write(notice: Notice) -> Content:
             about.append(f"Original-Recipient: rfc822;{xtext(notice.original[i])}")
         about += [f"Action: {action.value}", f"Status: {status}"]
         if diagnostic:
-            about.append(f"Diagnostic-Code: smtp; {_clean(diagnostic)}")
+            about.append(f"Diagnostic-Code: smtp; {clean(diagnostic)}")
     head = [
         f"Date: {format_datetime(notice.at)}",
         f"From: MAILER-DAEMON@{notice.reporter}",

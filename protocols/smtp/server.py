@@ -1,5 +1,6 @@
 """The server on Twisted: a `ServerSession` with a transport, time limits and an application to ask."""
 
+from collections.abc import Callable
 from typing import Protocol as Interface
 from typing import assert_never
 
@@ -93,7 +94,8 @@ class _Talk:
 
 
 class SmtpFactory(House[_Question, Reply]):
-    """Serves *application* to every connection. *clock* is the steady one.
+    """Serves *application* to every connection. *clock* is the steady one. *rules* may be a function: the
+    rules as they are when a connection begins.
 
     *tls*: what ``startTLS`` of the transport takes, needed if the rules offer STARTTLS. *secure*: the
     endpoint does TLS from the start.
@@ -103,14 +105,20 @@ class SmtpFactory(House[_Question, Reply]):
         self,
         application: Application,
         clock: Clock,
-        rules: s.ServerRules,
+        rules: s.ServerRules | Callable[[], s.ServerRules],
         *,
         tls: object | None = None,
         secure: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        if rules.starttls and tls is None:
-            raise InvalidValue("tls", "is missing, and STARTTLS needs it")
-        super().__init__(
-            _WORDS, clock, limits, lambda: _Talk(application, s.ServerSession(rules, secure=secure), tls)
-        )
+        def begin() -> _Talk:
+            return _Talk(application, s.ServerSession(rules_now(), secure=secure), tls)
+
+        def rules_now() -> s.ServerRules:
+            now = rules if isinstance(rules, s.ServerRules) else rules()
+            if now.starttls and tls is None:
+                raise InvalidValue("tls", "is missing, and STARTTLS needs it")
+            return now
+
+        rules_now()
+        super().__init__(_WORDS, clock, limits, begin)

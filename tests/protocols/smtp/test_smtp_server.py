@@ -165,3 +165,56 @@ def test_too_many_commands_per_second() -> None:
     wire = server.connect()
     assert say(wire, ENTER + b"x\r\n" * 100 + b".\r\n") == [250, 250, 250, 354, 250]
     assert say(wire, b"NOOP\r\n" * 10)[-1] == 421
+
+
+def test_a_bounce_from_nobody_is_taken() -> None:
+    """MAIL FROM:<> is a sender like any other; who gets it the application decides."""
+    server = Server()
+    wire = server.connect()
+    assert say(wire, ENTER) == [250, 250, 250, 354]
+    assert say(wire, b"Subject: x\r\n\r\nx\r\n.\r\n") == [250]
+    assert [message.sender for message in server.house.messages] == [None]
+
+
+def test_the_rules_may_be_those_of_the_moment() -> None:
+    """A connection has the rules that there were when it began."""
+    domains = [frozenset({"example.net"})]
+    factory = SmtpFactory(House(), Clock(), lambda: s.ServerRules(name=US, domains=domains[-1]))
+    wires = []
+    for domain in ("example.net", "example.org"):
+        domains.append(frozenset({domain}))
+        wires.append(Wire(factory.buildProtocol(None)))
+        wires[-1].protocol.makeConnection(wires[-1])
+    asked = b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ann@example.net>\r\n"
+    assert [say(wire, asked)[-1] for wire in wires] == [250, 550]
+    with pytest.raises(m.InvalidValue, match="tls"):
+        SmtpFactory(House(), Clock(), lambda: s.ServerRules(name=US, domains=frozenset(), starttls=True))
+
+
+def test_a_text_has_a_limit_as_a_whole() -> None:
+    """A line each 59 s keeps nobody for ever: after 600 s 421; the next text has its own time."""
+    server = Server()
+    wire = server.connect()
+    say(wire, ENTER)
+    for _ in range(10):
+        server.clock.advance(59)
+        assert say(wire, b"x\r\n") == []
+    assert say(wire, b".\r\n") == [250]
+    say(wire, b"MAIL FROM:<>\r\nRCPT TO:<ann@example.net>\r\nDATA\r\n")
+    for _ in range(10):
+        server.clock.advance(59)
+        assert say(wire, b"x\r\n") == []
+    server.clock.advance(10)
+    assert wire.take().startswith(b"421 4.4.2")
+    assert wire.disconnecting
+
+
+def test_when_the_last_connection_is_gone_is_told() -> None:
+    """For who stops the server."""
+    server = Server()
+    assert server.factory.empty().called
+    wires = [server.connect(), server.connect()]
+    empty = server.factory.empty()
+    server.factory.drain()
+    assert all(wire.disconnecting for wire in wires)
+    assert empty.called
