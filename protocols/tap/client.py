@@ -81,6 +81,8 @@ class Conversation:
     async def submit(self, page: m.Page) -> m.Result:
         """The whole dialogue of one page. `LocalProtocolError` if another is under way; `InvalidValue` if
         this terminal cannot take it, with nothing sent."""
+        if refusal := self._session.refusal:
+            return refusal
         events = self._session.submit(page)
         answer: Deferred[s.Concluded] = self._wait()
         self._line.do(events)

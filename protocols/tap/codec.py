@@ -307,8 +307,9 @@ class Block(Struct, frozen=True):
     def fields(self) -> tuple[bytes, ...]:
         """The fields, the last one without end if the terminator is US; SUB pairs as they came."""
         parts = self.body.split(b"\r")
-        # A CR ends a field, so after the last one there is nothing; some callers leave that CR out.
-        return tuple(parts[:-1] if self.terminator != US and not parts[-1] else parts)
+        # A CR ends a field, so after the last one there is nothing, or the LF of a CR LF; some callers leave
+        # that CR out.
+        return tuple(parts[:-1] if self.terminator != US and not parts[-1].strip(b"\n") else parts)
 
 
 class LogOff(Struct, frozen=True):

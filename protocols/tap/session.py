@@ -222,6 +222,14 @@ class ClientSession:
             return 0
         return None if self._manner.pages is None else max(0, self._manner.pages - self._pages)
 
+    @property
+    def refusal(self) -> NotSent | None:
+        """Why this call takes no page any more, if it does not."""
+        if self.left != 0:
+            return None
+        limit = self._full or not self.closed
+        return NotSent(why="the call takes no more pages" if limit else self.farewell.why, limit=limit)
+
     # What we say
 
     def begin(self) -> list[ClientEvent]:
@@ -231,11 +239,7 @@ class ClientSession:
 
     def submit(self, page: Page) -> list[ClientEvent]:
         """Begin *page*. `LocalProtocolError` unless idle; `InvalidValue` if this terminal cannot take it."""
-        if self.closed or self.left == 0:
-            full = self._full or not self.closed
-            why = "the call takes no more pages" if full else self.farewell.why
-            return [Concluded(result=NotSent(why=why, limit=full))]
-        if not self.idle or self._opened is None:
+        if not self.idle or self.left == 0 or self._opened is None:
             raise LocalProtocolError(f"a page while {self.phase.value}")
         if page.transparent and not self._opened.transparent:
             raise InvalidValue("text", "has SUB pairs, which the terminal has not declared to read")
@@ -903,9 +907,12 @@ class ServerSession:
         absorb, self._absorb = self._absorb, None
         if self.stage is not Stage.READY and rules.logon_needed:
             self._mistake(502, 502, "log on first")
-        elif not block.good and rules.checksum_needed:
+            return
+        if not block.good and rules.checksum_needed:
             self._mistake(514, 503)
-        elif block.cut:
+            return
+        self._mistakes = 0
+        if block.cut:
             self._end_page()
             self._refuse(answer_of(513, f"block is longer than {rules.block}"))
         elif key == absorb:  # the answer to the one before it answers it too
@@ -920,7 +927,6 @@ class ServerSession:
             self._take(block, key)
 
     def _take(self, block: Block, key: _Key) -> None:
-        self._mistakes = 0
         self._last = None
         self._first = None if self._fields else key
         fields = list(block.fields)

@@ -56,6 +56,8 @@ class Entry:
 
     def send(self, job: m.Page | None = None, *answers: bytes) -> m.Result | None:
         """Send *job*, hear *answers*; what became of it."""
+        if refusal := self.session.refusal:
+            return refusal
         before = len(self.results)
         self._do(self.session.submit(job or page()))
         for answer in answers:
