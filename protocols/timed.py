@@ -93,6 +93,9 @@ class Conversation(Protocol, Generic[Told]):
 
     def connectionMade(self) -> None:
         self._wire = cast(Transport, self.transport)
+        if self.over.called:  # too late
+            self._wire.abortConnection()
+            return
         self.do(self._session.begin())
 
     def dataReceived(self, data: bytes) -> None:

@@ -71,12 +71,9 @@ class Conversation:
         answer: Deferred[s.Opened | s.NotOpened] = self._wait()
         connecting = self._endpoint.connect(timed.Answering(self._line))
         connecting.addErrback(self._not_connected)
-
-        def late() -> None:
-            self._line.lose(f"not logged on within {self._limits.open:g} s")
-            connecting.cancel()
-
-        return await self._within(self._limits.open, answer, late)
+        self._line.over.addCallback(lambda _: connecting.cancel())
+        limit = self._limits.open
+        return await self._within(limit, answer, lambda: self._line.lose(f"not logged on within {limit:g} s"))
 
     async def submit(self, page: m.Page) -> m.Result:
         """The whole dialogue of one page. `LocalProtocolError` if another is under way; `InvalidValue` if

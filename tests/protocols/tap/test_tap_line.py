@@ -169,6 +169,15 @@ def test_a_connection_that_does_not_come() -> None:
     client.done()
 
 
+def test_whoever_does_not_want_to_wait_for_the_connection() -> None:
+    """It is not made behind his back."""
+    client = Client("never")
+    client.opening.cancel()
+    assert isinstance(result_of(client.opening).value, CancelledError)
+    assert client.endpoint.cancelled
+    client.done()
+
+
 def test_an_open_that_takes_too_long() -> None:
     """A terminal that always says one line more."""
     client = Client(limits=Limits(open=60))
