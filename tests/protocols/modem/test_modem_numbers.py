@@ -1,5 +1,8 @@
 """What may be dialled, and what a modem may be told at all."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -299,3 +302,10 @@ def test_our_modem_says_what_our_decoder_hears(word: Word) -> None:
     """Round trip, in words."""
     assert codec.decode_line(codec.encode_word(Heard(word=word)).strip()).word is word
     assert codec.encode_word(Heard(word=Word.CONNECT, speed=1200), words=False) == b"5\r"
+
+
+def test_the_page_names_what_is_never_dialled() -> None:
+    """docs/protocols/modem.md has the table of the code."""
+    page = (Path(__file__).parents[3] / "docs/protocols/modem.md").read_text()
+    line = next(line for line in page.splitlines() if "never dialled**" in line)
+    assert set(re.findall(r"\b[0-9]{3}\b", line)) == EMERGENCY

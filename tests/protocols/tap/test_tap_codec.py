@@ -1,5 +1,8 @@
 """TAP's bytes: checksums, blocks, transparency, answers. The vectors were computed and cross-checked apart."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -480,3 +483,19 @@ def test_a_block_longer_than_is_kept_says_so() -> None:
     [block] = decoded(data, 1024)
     assert isinstance(block, Block)
     assert (block.good, block.cut, len(block.body)) == (True, True, 1024)
+
+
+def test_the_page_says_how_codes_are_read() -> None:
+    """docs/protocols/tap.md, the rows for RS: every code that comes with it is where the code has it."""
+    page = (Path(__file__).parents[3] / "docs/protocols/tap.md").read_text()
+    for word, kinds in {
+        "`Refused`": {Kind.PERMANENT, Kind.OURS},
+        "`Later`": {Kind.TEMPORARY, Kind.REPEAT},
+    }.items():
+        [row] = [
+            line for line in page.splitlines() if line.startswith("| RS with 5") and f"| {word} |" in line
+        ]
+        named = {int(one) for one in re.findall(r"\b5[01][0-9]\b", row)}
+        for first, last in re.findall(r"(5[01][0-9]) to (5[01][0-9])", row):
+            named |= set(range(int(first), int(last) + 1))
+        assert named == {code for code, known in m.CODES.items() if known.kind in kinds}
