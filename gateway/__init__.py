@@ -14,7 +14,8 @@ The folder listing is the floor plan. A message walks the rooms in this order:
     pursue         the next move: next leg, next person, done
     notify         clients are told
 
-Beside the walk: ``env`` (the seam to time, chance, network and disk), ``settings`` (what the
+Beside the walk: ``watch``, ``loop``, ``tell`` and ``watchdog`` (whether the gateway itself works, and who
+hears of it when not), ``env`` (the seam to time, chance, network and disk), ``settings`` (what the
 administrator wrote), ``web`` (our HTTP server seam), ``sim`` (simulated carriers), ``app`` (the only
 place that builds things), ``cli``. ``docs/architecture.md`` says which way imports may point.
 """

@@ -58,6 +58,11 @@ class Dispatch:
         )
         await self._lapsing.stop()
 
+    def overdue(self) -> tuple[str, ...]:
+        """Loops that should have come round by now."""
+        late = [lane.name for lane in self._lanes.values() if lane.overdue]
+        return (*late, "lapse") if self._lapsing.overdue else tuple(late)
+
     def lane(self, name: LinkName) -> Lane | None:
         """The lane of a link."""
         return self._lanes.get(name)

@@ -38,7 +38,7 @@ from gateway.render import render
 from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
 from gateway.settings.types import LinkSettings, Settings
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
-from gateway.waiting import LOOK_EVERY, first_of
+from gateway.waiting import BEAT, LOOK_EVERY, first_of
 
 log = Logger()
 
@@ -126,6 +126,7 @@ class Lane:
         self._next_critical: Instant | None = None
         self._full = False  # every conversation is busy, and there may be no more of them
         self._done: Deferred[None] | None = None
+        self._round_by = Instant(0)
 
     # -------------------------------------------------------------- running
 
@@ -170,6 +171,12 @@ class Lane:
         return Findings(reached=True, says="connected and logged in")
 
     @property
+    def overdue(self) -> bool:
+        """Whether its loop should have come round by now."""
+        running = self._done is not None and not self._done.called and not self._stopping
+        return running and self._env.now() > self._round_by
+
+    @property
     def resting(self) -> bool:
         """Whether other links should be tried first."""
         return self._mode != "open" or self._breaker.rests_until is not None
@@ -212,6 +219,7 @@ class Lane:
     async def _run(self) -> None:
         """Hand what comes due to a conversation that is idle, or open one more."""
         while not self._stopping:
+            self._round_by = later(self._env.now(), BEAT)
             rung = self._bell.wait(self.name)
             self._full = False
             try:
@@ -294,6 +302,7 @@ class Lane:
     async def _open(self) -> None:
         """Connect and log in once; a failure is told to those who wait, and to the breaker."""
         began = self._last_open = self._env.now()
+        self._round_by = later(began, (self._own.open_timeout or self._spec.open_timeout) + BEAT)
         self._opening += 1
         try:
             session = await self._link.open()
@@ -427,6 +436,7 @@ class Lane:
             expires=begun.deadline,
             sender=begun.content.callback,
             replies=begun.content.replies,
+            ref=begun.ref,
             copy=copy,
         )
 

@@ -104,7 +104,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What a session is asked to submit: one delivery, rendered for its link.
 
     *correlation* is chosen by us before the first byte and stays the same over all tries of one delivery.
-    *text* fits the link as it is; *expires* is when the page is no longer worth having.
+    *text* fits the link as it is; *expires* is when the page is no longer worth having; *ref* is what people
+    call the message, where it has such a name.
     """
 
     delivery: DeliveryKey
@@ -116,6 +117,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     expires: Instant
     sender: str | None = None
     replies: tuple[str, ...] = ()
+    ref: Ref | None = None
     copy: int = 1
 
 

@@ -155,6 +155,26 @@ QUARANTINED = Metric(
     (),
     "Deliveries set aside unsent: their checksum was wrong, or they broke an adapter three times.",
 )
+CERTIFICATE_ENDS = Metric(
+    "gateway_tls_certificate_expires_seconds",
+    Gauge,
+    ("door",),
+    "Seconds until the certificate of a door ends, negative once it has; none without TLS. Alarm below 14 d.",
+)
+LOOPS = Metric(
+    "gateway_loops_total",
+    Counter,
+    ("result",),
+    "Loop messages of our own that came_back, or were lost (`watch.ping`).",
+    known=(("came_back", "lost"),),
+)
+PINGS = Metric(
+    "gateway_watch_pings_total",
+    Counter,
+    ("result",),
+    "Times that the watcher outside was told that a loop message came back: ok or failed.",
+    known=(("ok", "failed"),),
+)
 BUILD_INFO = Metric(
     "gateway_build_info",
     Gauge,
@@ -178,6 +198,9 @@ METRICS = (
     HTTP_REQUESTS,
     LOG_DROPPED,
     QUARANTINED,
+    CERTIFICATE_ENDS,
+    LOOPS,
+    PINGS,
     BUILD_INFO,
 )
 
@@ -202,6 +225,9 @@ class Metrics:
         self.http_requests = self._counter(HTTP_REQUESTS)
         self.log_dropped = self._counter(LOG_DROPPED)
         self.quarantined = self._counter(QUARANTINED)
+        self.certificate_ends = self._gauge(CERTIFICATE_ENDS)
+        self.loops = self._counter(LOOPS)
+        self.pings = self._counter(PINGS)
         self._waiting = self._gauge(WAITING)
         self._oldest = self._gauge(OLDEST)
         self._lane_state = self._gauge(LANE_STATE)
@@ -353,6 +379,71 @@ EVENTS = (
     Event(
         "the answer to {request_id} broke off", "critical", (), "A mistake of ours in an answer half sent."
     ),
+    Event(
+        "TLS failed with {count} connections, lastly: {why}",
+        "warn",
+        (),
+        "Clients that did not agree on TLS with us: at most one line a minute. Nothing of them was read.",
+    ),
+    Event("certificate of {door} ends in {days} days", "warn", (), "Renew it; said once a day."),
+    Event(
+        "certificate not renewed: {why}",
+        "error",
+        (),
+        "The file has changed and cannot be used; the one before is served on. Tried again every minute.",
+    ),
+    Event(
+        "certificate renewed: {names} until {until}",
+        "info",
+        (),
+        "New connections are served with the new certificate; those that are open go on.",
+    ),
+    Event(
+        "loop message did not come back: {why}",
+        "error",
+        (),
+        "A page of our own to ourselves failed, so the watcher outside is not told. Said once.",
+    ),
+    Event("loop message came back again", "info", (), "And the watcher outside is told again."),
+    Event(
+        "the watcher outside cannot be told: {why}",
+        "error",
+        (),
+        "It may raise its alarm although pages go out. Said once.",
+    ),
+    Event("the watcher outside is told again", "info", (), "It can be reached again."),
+    Event(
+        "nobody could be told about {about}: {why}",
+        "error",
+        (),
+        "A page to `watch.tell` was not accepted.",
+    ),
+    Event(
+        "watchdog not fed: {why}",
+        "error",
+        (),
+        "The gateway cannot do its work; if that lasts for WatchdogSec, systemd ends it and starts it again.",
+    ),
+    Event("watchdog fed again after {seconds} s", "warn", (), "It can again."),
+    Event(
+        "mail refused at the bounce door: no address of ours, from {peer}",
+        "info",
+        (),
+        "Mail to an address that no SMTP link wrote: nothing is taken but reports.",
+    ),
+    Event(
+        "mail to the bounce door of {link} is no report",
+        "info",
+        (),
+        "A vacation answer, or words of a person: it was taken and proves nothing.",
+    ),
+    Event(
+        "report about {link} not recorded: the store failed",
+        "error",
+        (),
+        "The sender was told 451 and comes again.",
+    ),
+    Event("a simulated report failed", "critical", (), "A mistake of ours in a simulated mail relay."),
     Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(
         "adapter broke on delivery {delivery}",

@@ -41,6 +41,11 @@ class Pursue:
         self.start = self._rounds.start
         self.stop = self._rounds.stop
 
+    @property
+    def overdue(self) -> bool:
+        """Whether its loop should have come round by now."""
+        return self._rounds.overdue
+
     async def _round(self) -> float:
         return 0.0 if await self.look() else await self._until_next()
 

@@ -14,6 +14,7 @@ from gateway.errors import StoreFailed
 
 log = Logger()
 
+BEAT = 30.0  # seconds beyond its own plan after which a loop counts as stuck (delivery semantics 13)
 LOOK_EVERY = 5.0  # seconds: the bell is a hint, looking is the truth
 
 
@@ -56,6 +57,7 @@ class Rounds:
         self._bell = bell
         self._env = env
         self._done: Deferred[None] | None = None
+        self._round_by = 0.0
         self.stopping = False
 
     def start(self) -> None:
@@ -69,8 +71,15 @@ class Rounds:
         if self._done is not None:
             await self._done
 
+    @property
+    def overdue(self) -> bool:
+        """Whether it should have come round by now."""
+        running = self._done is not None and not self._done.called and not self.stopping
+        return running and self._env.clock.seconds() > self._round_by
+
     async def _run(self) -> None:
         while not self.stopping:
+            self._round_by = self._env.clock.seconds() + BEAT
             rung = self._bell.wait(self._room)
             try:
                 wait = await self._look()
@@ -79,4 +88,5 @@ class Rounds:
             except Exception:  # the edge of the room
                 log.failure("{room} failed; it looks again in {wait} s", room=self._room, wait=LOOK_EVERY)
                 wait = LOOK_EVERY
+            self._round_by = self._env.clock.seconds() + max(0.0, wait) + BEAT
             await first_of(rung, self._env.sleep(max(0.0, wait)))

@@ -7,7 +7,7 @@ and never decides about retries.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -159,12 +159,44 @@ class Probing(Protocol):
 Measure = Callable[[str], Parts]
 
 
+class Listener(Protocol):
+    """A door of an adapter: where carriers, or clients in its protocol, come to us."""
+
+    @property
+    def addresses(self) -> tuple[Any, ...]:
+        """Where it really listens (a port 0 has become a number); empty before ``start``."""
+        ...
+
+    async def start(self) -> None:
+        """Open. A port that is taken raises CannotListenError."""
+        ...
+
+    async def stop(self) -> None:
+        """Take nothing new, answer what was read, close; bounded in time."""
+        ...
+
+
+LinksNow = Callable[[], Mapping[LinkName, LinkSettings]]
+
+
+class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter's door is: its *settings* stand under ``listen.<adapter>``.
+
+    *make* is also handed the links of this adapter as they are at any moment: a reload may change them.
+    *needed_by* tells which key of a link makes no sense while the door is closed, None if there is none.
+    """
+
+    settings: type[msgspec.Struct]
+    make: Callable[[Any, LinksNow, Env, Reception], Listener]
+    needed_by: Callable[[LinkSettings], str | None] = lambda link: None
+
+
 class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter declares about itself; ``gateway.adapters.x.ADAPTER`` is one.
 
     *settings* is the frozen Struct of a link's own keys (those every link has are in settings.LinkSettings).
     *ceiling* and *measure* depend on how a link is configured. *answers* is the table of the docs page, one
-    row an answer: (their words, our outcome, why).
+    row an answer: (their words, our outcome, why). *listener* is its door, if it has one.
     """
 
     name: str
@@ -173,6 +205,7 @@ class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: Callable[[LinkSettings], Level]
     measure: Callable[[LinkSettings], Measure]
     answers: tuple[tuple[str, str, str], ...]
+    listener: ListenerSpec | None = None
     enquiry_waits: tuple[float, ...] = ()
     open_timeout: float = 10.0
     answer_timeout: float = 60.0

@@ -11,6 +11,7 @@ from msgspec import Meta
 from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
+from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.env import Address, Env, Tls
 from gateway.model import Instant, LinkName, MessageClass, Page, later
 from gateway.outcome import (
@@ -47,8 +48,6 @@ ENQUIRY_WAITS = (
     900.0,
     1800.0,
 )  # then never again: 1 h
-REPEATED = 8  # characters of a text that a carrier's words may not repeat: shorter ones are chance
-REPEATED_SECRET = 4  # the same, of a password
 
 LEVELS = {  # RFC 1861 4.5.3: 0 priority, 1 normal, 2 five minutes, 4 one hour (docs/protocols/snpp.md)
     MessageClass.CRITICAL: 0,
@@ -195,8 +194,8 @@ class SnppSession:
             return Refused(about=about, code="invalid", why=str(invalid))
         result = await self._conversation.submit(transaction)
         outcome = outcome_of(result)
-        why = _without(outcome.why, "\n".join((*transaction.text, *page.replies)), REPEATED)
-        why = _without(why, _password(self._own), REPEATED_SECRET)
+        why = without(outcome.why, "\n".join((*transaction.text, *page.replies)), TEXT)
+        why = without(why, _password(self._own), SECRET)
         return self._with_enquiry(msgspec.structs.replace(outcome, why=why), result)
 
     async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
@@ -326,7 +325,7 @@ def _level(code: int) -> Level:
 
 
 def _not_opened(failure: NotOpened, own: SnppSettings) -> NotSent:
-    why = _without(failure.why, _password(own), REPEATED_SECRET)
+    why = without(failure.why, _password(own), SECRET)
     if failure.step == "CONN":
         return NotSent(code="connect", why=why)
     code = "login" if failure.step == "LOGI" else "greeting"
@@ -335,21 +334,6 @@ def _not_opened(failure: NotOpened, own: SnppSettings) -> NotSent:
 
 def _password(own: SnppSettings) -> str:
     return "" if own.password is None else own.password.value
-
-
-def _without(why: str, private: str, repeated: int) -> str:
-    """*why* with … for what it repeats of *private*, *repeated* characters or more: servers quote what they
-    refuse, and neither texts nor secrets may reach a log."""
-    size = max(REPEATED_SECRET, min(repeated, len(private)))
-    kept, at = "", 0
-    while (end := at + size) <= len(why):
-        if why[at:end] not in private:
-            kept, at = kept + why[at], at + 1
-            continue
-        while end < len(why) and why[at : end + 1] in private:
-            end += 1
-        kept, at = kept + "…", end
-    return kept + why[at:]
 
 
 def evidence_of(status: m.MessageStatus, ref: CarrierRef, at: Instant) -> tuple[Evidence, ...]:

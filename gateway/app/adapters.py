@@ -22,7 +22,7 @@ def specs() -> dict[str, AdapterSpec]:
         assert isinstance(spec, AdapterSpec), f"{entry.value} is not an AdapterSpec"
         found[spec.name] = spec
     for module in iter_modules(gateway.adapters.__path__):
-        if module.name != "base":
+        if module.name not in gateway.adapters.SHARED:
             spec = import_module(f"gateway.adapters.{module.name}").ADAPTER
             found[spec.name] = spec
     return found

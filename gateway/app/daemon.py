@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from gateway.app.adapters import specs
 from gateway.app.files import control_socket, load, spool_folder, store_path
+from gateway.env.systemd import Systemd
 from gateway.errors import GatewayError, SettingsError, StoreRefused
 
 log = Logger()
@@ -34,6 +35,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
     Raises SettingsError before anything is started. *announce* is told one line when the doors are open.
     *adopt_older* takes a database that is older than the one last seen here.
     """
+    supervisor = Systemd(os.environ, os.getpid())  # before Twisted's endpoints, whose import takes LISTEN_*
     settings = load(path)
     from gateway.env.real import RealEnv, install_reactor  # the reactor is chosen here, before any import
 
@@ -42,7 +44,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
     from gateway.observe import begin_logging
     from gateway.store.sqlite import open_store
 
-    env = RealEnv(reactor)
+    env = RealEnv(reactor, supervisor=supervisor)
     lines = begin_logging(sys.stderr, clock=env.clock)
     ended: list[int] = []
     houses: list[House] = []
@@ -76,7 +78,9 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
         await house.start()
         if store.recovered is not None:
             log.warn("the store was recovered: {what}", what=store.recovered)
-        announce(f"Gateway up: {', '.join(map(_shown, house.addresses))}; store {database}")
+        secure = settings.listen.http is not None and settings.listen.http.tls is not None
+        doors = ", ".join(_shown(address, secure) for address in house.addresses)
+        announce(f"Gateway up: {doors}; store {database}")
 
     def failed(failure: Failure) -> None:
         error = failure.value
@@ -132,8 +136,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
     return ended[0] if ended else 0
 
 
-def _shown(address: object) -> str:
+def _shown(address: object, secure: bool) -> str:
     name = getattr(address, "name", None)
     if name is not None:
         return f"unix:{os.fsdecode(name)}"
-    return f"http://{getattr(address, 'host', '?')}:{getattr(address, 'port', '?')}"
+    return f"http{'s' if secure else ''}://{getattr(address, 'host', '?')}:{getattr(address, 'port', '?')}"

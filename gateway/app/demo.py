@@ -21,6 +21,7 @@ from gateway.env import BASE32, Env
 from gateway.errors import GatewayError
 from gateway.model import Content, MessageClass, seconds_between
 from gateway.outcome import Level
+from gateway.sim.smtp import Fate, SimulatedSmtp, SmtpQuirks
 from gateway.sim.snpp import Progress, SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
 from gateway.store.base import MessageRow, Store
@@ -60,21 +61,42 @@ WAYS = (
         until=Level.ACKNOWLEDGED,
         proof='Bob has it: he answered "OK"',
     ),
+    Way(
+        protocol="smtp",
+        target="eve",
+        whose="Eve's mail",
+        until=Level.IN_PROGRESS,
+        proof="mail: last resort",
+    ),
 )
 
 SETTINGS = """\
 # The demo's settings: everything stays on this machine. `gateway init` writes yours.
 site: {{name: Demo, zone: UTC, store: "sqlite:gateway.db"}}
-listen: {{http: {{at: "127.0.0.1:{http}"}}}}
+listen:
+  http: {{at: "127.0.0.1:{http}"}}
+  smtp: {{at: "127.0.0.1:0"}}                         # where reports about mail come in
 clients:
-  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "acme:*"]}}
+  demo: {{token_sha256: [{token_sha256}], may_page: [everyone, "acme:*", "mail:*"]}}
 carriers:
   acme:
     device: {{id: pin, pattern: "[0-9]{{7}}"}}
     links:
       net: {{adapter: snpp, at: "127.0.0.1:{snpp}", two_way: true}}
+  mail:
+    device: {{id: address, pattern: "[!-~]+@demo[.]example"}}
+    links:
+      relay:
+        adapter: smtp
+        at: "127.0.0.1:{smtp}"
+        tls: off
+        from: Demo <pages@demo.example>
+        bounce_address: pages@bounces.demo.example
+        bounce_secret: {{file: bounce-secret}}
+        reports: relayed
 people:
   bob: {{name: Bob Ferrand, devices: {{pager: "acme:5551213"}}}}
+  eve: {{name: Eve Sand, devices: {{mail: "mail:eve@demo.example"}}}}
 groups: {{demo-oncall: [bob]}}
 """
 
@@ -93,12 +115,13 @@ class Demo:
         """Simulated carriers first, then the gateway that knows where they are."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         progress = (Progress(after=0.5, code=860), Progress(after=1.0, code=889, text="OK"))
-        carrier = SimulatedSnpp(
-            self._env, SnppQuirks(progress=progress), Truth(self._folder / "pagers.jsonl")
-        )
-        port = await carrier.listen("127.0.0.1:0")
+        truth = Truth(self._folder / "pagers.jsonl")
+        terminal = SimulatedSnpp(self._env, SnppQuirks(progress=progress), truth)
+        relay = SimulatedSmtp(self._env, SmtpQuirks(fates=(Fate(after=0.3, action="relayed"),)), truth)
+        snpp = await terminal.listen("127.0.0.1:0")
+        smtp = await relay.listen("127.0.0.1:0")
         for http in (PREFERRED_PORT, 0):
-            self._write(snpp=port.getHost().port, http=http)
+            self._write(snpp=snpp.getHost().port, smtp=smtp.getHost().port, http=http)
             settings = load(self.path)
             store: Store = await open_store(
                 store_path(settings, self.path), self._env, durability=settings.durability
@@ -121,10 +144,15 @@ class Demo:
                     raise
                 continue
             self.house = house
+            door = house.listening("smtp")[0]
+            relay.reports_to = f"{door.host}:{door.port}"
             break
 
-    def _write(self, *, snpp: int, http: int) -> None:
-        text = SETTINGS.format(http=http, snpp=snpp, token_sha256=sha256(self.token.encode()).hexdigest())
+    def _write(self, *, snpp: int, smtp: int, http: int) -> None:
+        digest = sha256(self.token.encode()).hexdigest()
+        text = SETTINGS.format(http=http, snpp=snpp, smtp=smtp, token_sha256=digest)
+        secret = "".join(self._env.random.choice(BASE32) for _ in range(32))
+        self._env.files.replace(self._folder / "bounce-secret", secret.encode())
         self._env.files.replace(self.path, text.encode())
 
     @property

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from gateway.app.adapters import specs
 from gateway.errors import StoreRefused
+from gateway.model import Instant
 from gateway.settings import load_file
 from gateway.settings.types import Settings
 
 
-def load(path: Path, generation: int = 1) -> Settings:
-    """The settings in *path*; raises SettingsError with every mistake."""
+def load(path: Path, generation: int = 1, now: Instant | None = None) -> Settings:
+    """The settings in *path*; raises SettingsError with every mistake, with *now* also that certificates
+    have ended."""
     return load_file(
         path,
         specs(),
@@ -22,6 +24,7 @@ def load(path: Path, generation: int = 1) -> Settings:
         glob=_matching,
         mode=lambda file: file.stat().st_mode,
         generation=generation,
+        now=now,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,48 @@ from twisted.logger import Logger
 
 from gateway import __version__
 from gateway.accept import Accept, LinkView
-from gateway.adapters.base import Accepted, AdapterSpec, Client, Evidence, Findings, Submission
+from gateway.adapters.base import (
+    Accepted,
+    AdapterSpec,
+    Client,
+    Evidence,
+    Findings,
+    Listener,
+    Submission,
+)
 from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
 from gateway.api.spool import Spool
+from gateway.app.ping import ping
 from gateway.app.plan import explain
+from gateway.app.tls import DoorTls
 from gateway.bell import Bell
 from gateway.dispatch import Dispatch
 from gateway.env import Env, Port, public_id
+from gateway.env.tls import ServerTls
 from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
 from gateway.lifecycle import State
-from gateway.model import Instant, LinkName, MessageClass
+from gateway.loop import LINK as LOOP
+from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
+from gateway.model import Instant, LinkName, MessageClass, seconds_between
 from gateway.observe import Metrics
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
-from gateway.settings.types import LinkSettings, Settings
+from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import Store
+from gateway.tell import Tell
 from gateway.watch import Watch
+from gateway.watchdog import Watchdog, status_line
 from gateway.web import Answer, Handler, HttpServer, Request
 from gateway.web import Limits as WebLimits
 
 log = Logger()
 
+TELL_OF_RECOVERY = 600.0  # seconds after a start in which somebody may be paged about how the last run ended
 NOTHING_TAKEN_AFTER = 300.0  # seconds: a critical page that waits longer makes the gateway not ready
 
 
@@ -84,7 +101,8 @@ class House:
     ) -> None:
         self._settings = settings
         self._reread = reread
-        self._specs = specs
+        self._working = with_loop(settings)
+        self._specs = specs | {LOOPBACK.name: LOOPBACK}
         self._store = store
         self._env = env
         self._control = control
@@ -97,7 +115,7 @@ class House:
         self._own: dict[LinkName, LinkSettings] = {}
         self.dispatch = Dispatch(store.work, self.bell, env)
         self.accept = Accept(
-            self.settings,
+            self.working,
             lambda: self._links,
             self.dispatch.resting,
             store.intake,
@@ -108,12 +126,32 @@ class House:
         )
         self.receipt = Receipt(store.evidence, self.settings, self.bell, env)
         self.reception = _Reception(self.accept, self.receipt, store)
-        self.pursue = Pursue(store.pursuit, store.desk, self.settings, self.bell, env)
+        self.pursue = Pursue(store.pursuit, store.desk, self.working, self.bell, env)
         self.housekeeping = Housekeeping(store.housekeeping, self.settings, self.bell, env)
         self.watch = Watch(store.records, self._modes, self.metrics, self.bell, env)
+        self.loop = Loop(
+            self.settings,
+            self.reception,
+            store.records,
+            store.housekeeping,
+            lambda url: ping(env, url),
+            self.metrics,
+            self.bell,
+            env,
+        )
+        self.tell = Tell(self.settings, self.reception, OURSELVES, self._troubles, self.bell, env)
+        self._tls: DoorTls | None = None
+        self._watchdog = Watchdog(
+            env.supervisor,
+            env.clock,
+            lambda: store.oldest_commit_age,
+            lambda: (*self.dispatch.overdue(), *(("pursue",) if self.pursue.overdue else ())),
+            self._in_a_line,
+        )
         self.spool = None if spool is None else Spool(spool, self.reception, settings.limits, self.bell, env)
         self._servers: list[HttpServer] = []
         self._ports: list[Port] = []
+        self._listeners: dict[str, Listener] = {}
         self._ready = False
         self._reloading = False
 
@@ -121,7 +159,7 @@ class House:
 
     async def start(self) -> None:
         """Recovery, lanes, pursuit, doors; a door that cannot open fails the start."""
-        self._settle_links(self._settings)
+        self._settle_links(self._working)
         modes = await self._store.records.link_modes()
         open_on = {one.link for one in await self._store.records.counts()}
         await self._leave(sorted(open_on - set(self._own)))
@@ -129,15 +167,23 @@ class House:
         self.pursue.start()
         self.housekeeping.start()
         self.watch.start()
+        self.loop.start()
+        self.tell.start()
         await self._open_doors()
         if self.spool is not None:
             self.spool.start()
         self._ready = True
+        self._env.supervisor.say("READY=1", status_line(self._in_a_line()))
+        self._watchdog.start()
 
     async def stop(self) -> None:
         """Doors close to new work, begun work finishes, sessions say goodbye, the store closes."""
         self._ready = False
+        self._watchdog.stop()
+        self._env.supervisor.say("STOPPING=1", "STATUS=Stopping: what is begun finishes")
         self.accept.draining = True
+        for listener in self._listeners.values():
+            await listener.stop()
         for port in self._ports:
             await _settled(port.stopListening())
         if self.spool is not None:
@@ -145,9 +191,13 @@ class House:
         limit = self._settings.drain_timeout
         for server in self._servers:
             await server.drain(min(limit, 5.0))
+        await self.loop.stop()
+        await self.tell.stop()
         await self.pursue.stop()
         await self.housekeeping.stop()
         await self.watch.stop()
+        if self._tls is not None:
+            await self._tls.stop()
         stopping = Deferred.fromCoroutine(self.dispatch.stop())
         stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
         try:
@@ -177,10 +227,22 @@ class House:
         )
         router = make_router(api)
         limits = self._settings.limits
-        doors = [f"unix:{self._control}"] if self._control is not None else []
-        if self._settings.listen.http is not None:
-            doors.append(self._settings.listen.http.at)
-        for door in doors:
+        doors: list[tuple[str, ServerTls | None]] = []
+        if self._control is not None:
+            doors.append((f"unix:{self._control}", None))
+        http = self._settings.listen.http
+        if http is not None and http.tls is not None:
+            self._tls = DoorTls(
+                self.settings,
+                lambda: self._reread(self._settings.generation),
+                self.metrics,
+                self.bell,
+                self._env,
+            )
+            self._tls.start()
+        if http is not None:
+            doors.append((http.at, None if self._tls is None else self._tls.server))
+        for door, tls in doors:
             server = HttpServer(
                 clock=self._env.clock,
                 handler=self._counted(router),
@@ -194,8 +256,14 @@ class House:
                     whole_request=limits.request_time,
                 ),
             )
-            self._ports.append(await self._env.net.listen(door, server))
+            self._ports.append(await self._env.net.listen(door, server, tls))
             self._servers.append(server)
+        for name, own in self._settings.listen.own.items():
+            spec = self._specs[name].listener
+            assert spec is not None
+            listener = spec.make(own, partial(self._links_of, name), self._env, self.reception)
+            await listener.start()
+            self._listeners[name] = listener
 
     def _counted(self, handler: Handler) -> Handler:
         """*handler*, with its answers counted by code."""
@@ -212,10 +280,21 @@ class House:
         """Where the doors really are (a port 0 has become a number)."""
         return tuple(port.getHost() for port in self._ports)
 
+    def listening(self, adapter: str) -> tuple[Any, ...]:
+        """Where the door of *adapter* really is; empty if it has none."""
+        listener = self._listeners.get(adapter)
+        return () if listener is None else listener.addresses
+
     # -------------------------------------------------------------- links
+
+    def _links_of(self, adapter: str) -> dict[LinkName, LinkSettings]:
+        """The links that *adapter* runs now."""
+        return {name: own for name, own in self._own.items() if own.adapter == adapter}
 
     def _modes(self) -> Iterator[tuple[LinkName, str, bool]]:
         for lane in self.dispatch.lanes():
+            if lane.name == LOOP:
+                continue
             state = lane.state()
             yield lane.name, state.mode, state.doing == "resting"
 
@@ -240,7 +319,7 @@ class House:
             spec,
             link,
             own,
-            self.settings,
+            self.working,
             self._store.work,
             self._store.desk,
             self.reception,
@@ -255,11 +334,17 @@ class House:
         """The settings in effect now."""
         return self._settings
 
+    def working(self) -> Settings:
+        """The same for rooms, with our own way out, which nobody is shown."""
+        return self._working
+
     async def reload(self) -> int:
         """Read and check the files anew, then swap one value; lanes of unchanged links stay up."""
         if self._reloading:
             return self._settings.generation  # the one under way reads the same files
         self._reloading = True
+        now = round(self._env.clock.seconds() * 1e6)  # the steady clock is CLOCK_MONOTONIC
+        self._env.supervisor.say("RELOADING=1", f"MONOTONIC_USEC={now}")
         try:
             fresh = self._reread(self._settings.generation + 1)
             fresh = replace(fresh, warnings=(*fresh.warnings, *_at_the_next_start(self._settings, fresh)))
@@ -267,7 +352,8 @@ class House:
             self._env.failpoint("T6")
             before = self._own
             self._settings = fresh
-            self._settle_links(fresh)
+            self._working = with_loop(fresh)
+            self._settle_links(self._working)
             for name in [name for name in before if self._own.get(name) != before[name]]:
                 await self.dispatch.remove(name, fresh.drain_timeout)
             await self._leave(name for name in before if name not in self._own)
@@ -283,6 +369,9 @@ class House:
             raise
         finally:
             self._reloading = False
+            if self._tls is not None:
+                self._tls.look()
+            self._env.supervisor.say("READY=1", status_line(self._in_a_line()))
 
     def explain(self, target: str, message_class: MessageClass, at: Instant) -> tuple[PlannedLeg, ...]:
         """See app.plan."""
@@ -300,6 +389,9 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
+        reasons += self.loop.troubles.values()
+        if self._tls is not None:
+            reasons += self._tls.reasons
         if self.accept.draining:
             reasons.insert(0, "the gateway is stopping")
         return Health(
@@ -312,6 +404,25 @@ class House:
             backlog=self._store.intake.backlog,
         )
 
+    def _troubles(self) -> dict[str, str]:
+        """What the people of the gateway itself should hear, by what it is about."""
+        found = dict(self.loop.troubles)
+        if self._tls is not None and self._tls.reasons:
+            found["certificate"] = "; ".join(self._tls.reasons)
+        young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
+        if self._store.recovered is not None and young:
+            found["recovery"] = f"it was not stopped in order: {self._store.recovered}"
+        for status in self.status():
+            if status.mode == "suspended" and status.by == "gateway":
+                found[status.link] = f"{status.link} is switched off: {status.why}"
+        return found
+
+    def _in_a_line(self) -> str:
+        """How it does, for whoever asks the supervisor."""
+        health = self.health()
+        takes = "Takes pages" if health.ready else "TAKES NO PAGES"
+        return "; ".join([f"{takes}, {health.backlog} not finished", *health.reasons])
+
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""
         return self.accept.left(client)
@@ -320,7 +431,7 @@ class House:
 
     def status(self) -> tuple[LinkStatus, ...]:
         """Every configured link, in file order."""
-        return tuple(self._status(name, own) for name, own in self._own.items())
+        return tuple(self._status(name, own) for name, own in self._own.items() if name != LOOP)
 
     def _status(self, name: LinkName, own: LinkSettings) -> LinkStatus:
         lane = self.dispatch.lane(name)
@@ -386,7 +497,7 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
     fixed = {
         "site.store": (old.site.store, new.site.store),
         "site.control": (old.site.control, new.site.control),
-        "listen": (old.listen, new.listen),
+        "listen": (_doors(old.listen), _doors(new.listen)),
         "durability": (old.durability, new.durability),
         "limits.body": (old.limits.body, new.limits.body),
         "limits.request_time": (old.limits.request_time, new.limits.request_time),
@@ -397,6 +508,13 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
         ),
     }
     return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
+
+
+def _doors(listen: Listen) -> tuple[Listen, bool]:
+    """What of the doors cannot change while they are open; a certificate can."""
+    if listen.http is None or listen.http.tls is None:
+        return listen, False
+    return replace(listen, http=replace(listen.http, tls=None)), True
 
 
 def _digest(settings: Settings) -> str:

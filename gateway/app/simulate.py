@@ -1,21 +1,43 @@
-"""A simulated carrier as a process of its own: ``gateway sim snpp``."""
+"""A simulated carrier as a process of its own: ``gateway sim snpp``, ``gateway sim smtp``."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.app.daemon import EXIT_IN_USE
+from gateway.env import Env, Port
+from gateway.sim.smtp import SimulatedSmtp, SmtpQuirks
 from gateway.sim.snpp import SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
 
 
+class Simulated(Protocol):
+    """A simulated carrier."""
+
+    async def listen(self, at: str) -> Port: ...
+
+
 def snpp(quirks: SnppQuirks, *, at: str, log: Path | None, as_json: bool) -> int:
+    """A paging terminal; see ``_serve``."""
+    return _serve("snpp", lambda env, truth: SimulatedSnpp(env, quirks, truth), at, log, as_json)
+
+
+def smtp(quirks: SmtpQuirks, *, reports_to: str | None, at: str, log: Path | None, as_json: bool) -> int:
+    """A mail relay, which brings reports to *reports_to*; see ``_serve``."""
+    return _serve("smtp", lambda env, truth: SimulatedSmtp(env, quirks, truth, reports_to), at, log, as_json)
+
+
+def _serve(
+    protocol: str, make: Callable[[Env, Truth], Simulated], at: str, log: Path | None, as_json: bool
+) -> int:
     """Serve until stopped; the exit code. One line on standard output says where it listens."""
     from gateway.env.real import RealEnv, install_reactor
 
@@ -29,19 +51,19 @@ def snpp(quirks: SnppQuirks, *, at: str, log: Path | None, as_json: bool) -> int
     truth = Truth(log)
 
     async def begin() -> None:
-        port = await SimulatedSnpp(env, quirks, truth).listen(at)
+        port = await make(env, truth).listen(at)
         host = port.getHost()
         where = f"{host.host}:{host.port}"
         line = (
-            msgspec.json.encode({"protocol": "snpp", "at": where, "log": None if log is None else str(log)})
+            msgspec.json.encode({"protocol": protocol, "at": where, "log": None if log is None else str(log)})
             if as_json
-            else f" Simulated SNPP carrier at {where}. Ctrl-C ends it.".encode()
+            else f" Simulated {protocol.upper()} carrier at {where}. Ctrl-C ends it.".encode()
         )
         sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
 
     def failed(failure: Failure) -> None:
-        sys.stderr.write(f"gateway sim snpp: {failure.getErrorMessage()}\n")
+        sys.stderr.write(f"gateway sim {protocol}: {failure.getErrorMessage()}\n")
         codes.append(EXIT_IN_USE)
         reactor.stop()
 

@@ -18,6 +18,7 @@ import yaml
 
 from gateway.cli.trouble import DISK, NOTHING_RUNS, SETTINGS, Trouble
 from gateway.errors import SettingsError
+from gateway.model import Instant
 from gateway.settings.types import Settings, Site
 
 HERE = Path("gateway.yaml")
@@ -92,12 +93,13 @@ def required_settings(settings: Path | None) -> Path:
     return found
 
 
-def load(settings: Path) -> Settings:
-    """The whole of *settings*, checked. Raises SettingsError, or Trouble if it cannot be read."""
+def load(settings: Path, now: Instant | None = None) -> Settings:
+    """The whole of *settings*, checked, with *now* its certificates' times too. Raises SettingsError, or
+    Trouble if it cannot be read."""
     from gateway import app  # needs Twisted, which takes a while to import
 
     try:
-        return app.load(settings)
+        return app.load(settings, now=now)
     except OSError as problem:
         raise _unreadable(settings, problem) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gateway.cli.surface import Surface, alone, on_daemon, on_file
 from gateway.cli.trouble import FAILED, SETTINGS
 from gateway.cli.words import count
 from gateway.errors import SettingsError
-from gateway.model import MessageClass
+from gateway.model import Instant, MessageClass
 from gateway.settings.types import Person, Settings
 
 
@@ -80,7 +81,7 @@ def check(at: Surface, file: Path | None, live: bool) -> None:
     path = required_settings(file or at.settings)
     try:
         with screen.busy(f"Checking {path}"):
-            settings = load(path)
+            settings = load(path, Instant(time.time_ns() // 1000))
     except SettingsError as error:
         if not at.json:
             raise mistaken(path, error) from None

@@ -322,6 +322,7 @@ def sim() -> None:
     \b
     Examples:
       gateway sim snpp
+      gateway sim smtp
     """
 
 
@@ -414,6 +415,136 @@ def snpp(
     from gateway.app.simulate import snpp as serve
 
     at.end(serve(quirks, at=f"{host}:{port}", log=log, as_json=at.json))
+
+
+@sim.command()
+@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=2587, show_default=True, help="0: any.")
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Before the text is answered.",
+)
+@click.option(
+    "--greylist",
+    type=click.FloatRange(0, 86400),
+    metavar="SECONDS",
+    help="Put each sender off for so long, from its first try.",
+)
+@click.option(
+    "--refuse",
+    metavar="[STEP:]CODE[:SHARE]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_refusal_of_mail, values)),
+    help="Answer RCPT or TEXT (TEXT if not said) with CODE, for a share of the mails.",
+)
+@click.option(
+    "--lose-answer",
+    type=click.IntRange(0),
+    metavar="BYTES",
+    help="Hang up after so many bytes of the answer to the text; the mail has arrived.",
+)
+@click.option(
+    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
+)
+@click.option("--silent", is_flag=True, help="Say yes, and let nothing arrive.")
+@click.option(
+    "--throttle",
+    metavar="RATE",
+    callback=lambda context, option, value: None if value is None else _a_rate(value),
+    help="Mails taken, like 20/s or 10/min; above it RCPT is answered 450.",
+)
+@click.option(
+    "--report",
+    metavar="SECONDS:ACTION",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_fate, values)),
+    help="Report so long after the text: delivered, relayed, expanded, delayed or failed.",
+)
+@click.option(
+    "--reports-to",
+    metavar="HOST:PORT",
+    callback=lambda context, option, value: None if value is None else _a_place(value),
+    help="Where reports are brought: listen.smtp of the gateway.",
+)
+@click.option("--dsn/--no-dsn", default=True, help="Whether it takes wishes for reports.")
+@click.option("--lmtp", is_flag=True, help="Speak LMTP.")
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="File for what reached the mailbox, a JSON line each."
+)
+@alone
+def smtp(
+    at: Surface,
+    bind: str,
+    port: int,
+    delay: float,
+    greylist: float | None,
+    refuse: tuple[tuple[str, int, float], ...],
+    lose_answer: int | None,
+    lose_share: float,
+    silent: bool,
+    throttle: Rate | None,
+    report: tuple[tuple[float, str], ...],
+    reports_to: str | None,
+    dsn: bool,
+    lmtp: bool,
+    log: Path | None,
+) -> None:
+    """A mail relay that speaks SMTP or LMTP and reports how mail fared (RFC 3464), for trying and testing.
+
+    The log is the truth about what reached the mailbox, whatever was answered. Reports are made of what the
+    sender asked for, as real relays do. Ctrl-C ends it.
+
+    \b
+    Examples:
+      gateway sim smtp
+      gateway sim smtp --report 2:relayed --reports-to 127.0.0.1:2525
+      gateway sim smtp --greylist 60 --refuse RCPT:550:0.1
+      gateway sim smtp --report 5:failed --reports-to 127.0.0.1:2525 --log mail.jsonl
+      gateway sim smtp --port 0 --lose-answer 0 --json
+    """
+    from gateway.sim import smtp as simulation
+
+    quirks = simulation.SmtpQuirks(
+        delay=delay,
+        greylist=greylist,
+        refusals=tuple(simulation.Refusal(step=step, code=code, share=share) for step, code, share in refuse),
+        lose_answer=lose_answer,
+        lose_share=lose_share,
+        silent=silent,
+        rate=throttle,
+        fates=tuple(simulation.Fate(after=after, action=action) for after, action in report),
+        dsn=dsn,
+        lmtp=lmtp,
+    )
+    host = f"[{bind}]" if ":" in bind else bind
+    from gateway.app.simulate import smtp as serve
+
+    at.end(serve(quirks, reports_to=reports_to, at=f"{host}:{port}", log=log, as_json=at.json))
+
+
+def _a_refusal_of_mail(text: str) -> tuple[str, int, float]:
+    found = re.fullmatch(r"(?:(RCPT|TEXT):)?([45][0-9]{2})(?::(0?\.[0-9]+|1|0))?", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write 451, RCPT:550 or TEXT:554:0.3", param_hint="--refuse")
+    return found[1] or "TEXT", int(found[2]), float(found[3] or 1)
+
+
+def _a_fate(text: str) -> tuple[float, str]:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):(delivered|relayed|expanded|delayed|failed)", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write 2:relayed or 5:failed", param_hint="--report")
+    return float(found[1]), found[2]
+
+
+def _a_place(text: str) -> str:
+    try:
+        kinds.host_and_port(text)
+    except kinds.Unfit as unfit:
+        raise click.BadParameter(str(unfit), param_hint="--reports-to") from None
+    return text
 
 
 def _a_refusal(text: str) -> tuple[str, int, float]:

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from gateway.model import Instant, PublicId
+
+if TYPE_CHECKING:
+    from gateway.env.tls import ServerTls
 
 T = TypeVar("T")
 Item = TypeVar("Item", contravariant=True)
@@ -79,8 +82,15 @@ class Net(Protocol):
         """An endpoint that tries once, for at most *open_timeout* seconds, and never retries."""
         ...
 
-    def listen(self, at: str, factory: Any) -> Deferred[Port]:
-        """Listen at ``host:port`` or ``unix:/path`` (mode 0600). A taken port fails the Deferred."""
+    def tls_options(self, tls: Tls, host: str) -> Any:
+        """What ``startTLS`` of a transport to *host* takes, for protocols that change to TLS on the way.
+        Twisted's ConnectError if *ca_file* cannot be used."""
+        ...
+
+    def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
+        """Listen at ``host:port``, ``unix:/path`` (mode 0600) or ``systemd:NAME`` (a socket that the
+        supervisor handed over), under TLS if *tls* is given (not in
+        simulation). A taken port fails the Deferred."""
         ...
 
 
@@ -131,6 +141,17 @@ class Files(Protocol):
         ...
 
 
+class Supervisor(Protocol):
+    """Who started this process and watches it. Nobody may have; then nothing is watched or heard."""
+
+    watchdog: float | None
+    """Seconds within which it wants to hear ``WATCHDOG=1``; None: it does not."""
+
+    def say(self, *lines: str) -> None:
+        """Tell it (``READY=1``, ``STATUS=…``: sd_notify(3)); never blocks, never raises."""
+        ...
+
+
 class Env(Protocol):
     """All seams in one value, handed to whoever needs one."""
 
@@ -138,6 +159,7 @@ class Env(Protocol):
     random: Random
     net: Net
     files: Files
+    supervisor: Supervisor
 
     def now(self) -> Instant:
         """UTC at boot plus steady time: for due times and deadlines; a wall-clock step changes nothing."""

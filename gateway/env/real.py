@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import select
 import signal
 import socket
@@ -18,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,7 +26,6 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError, TimeoutError
@@ -46,7 +44,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Tls, Worker
+from gateway.env import Address, Clock, Endpoint, Files, Net, Port, Supervisor, Tls, Worker
+from gateway.env.systemd import Systemd, listening
+from gateway.env.tls import PEM, SecuredFactory, ServerTls, words
 from gateway.model import SECOND, Instant
 
 T = TypeVar("T")
@@ -117,17 +117,27 @@ class RealEnv:
     """The machine that we run on.
 
     *lookup* turns a name into addresses and may block for as long as it likes; *failpoint* is
-    ``name[:nth]``, where the process kills itself at the *nth* time it gets there.
+    ``name[:nth]``, where the process kills itself at the *nth* time it gets there; *supervisor* is who
+    started the process, None: nobody is told anything.
     """
 
-    def __init__(self, reactor: Any, *, lookup: Lookup | None = None, failpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        lookup: Lookup | None = None,
+        failpoint: str | None = None,
+        supervisor: Systemd | None = None,
+    ) -> None:
         steady = time.monotonic_ns() // 1000
         self._boot = time.time_ns() // 1000 - steady
         self._wakes = _Wakes(reactor)
         self._failpoint = _Failpoint.parse(failpoint or os.environ.get("GATEWAY_FAILPOINT"))
         self.clock = cast(Clock, reactor)
         self.random: Random = SystemRandom()  # ids must not be guessable
-        self.net: Net = RealNet(reactor, lookup or system_lookup)
+        systemd = supervisor or Systemd({}, 0)
+        self.supervisor: Supervisor = systemd
+        self.net: Net = RealNet(reactor, lookup or system_lookup, systemd.sockets)
         self.files: Files = RealFiles()
 
     def now(self) -> Instant:
@@ -416,17 +426,22 @@ class RealNet:
     """Sockets. Connecting fails with ``ConnectError`` (``TimeoutError``, ``ConnectionRefusedError``,
     ``TlsRefused`` …) or ``DNSLookupError``, listening with ``CannotListenError``; nothing else."""
 
-    def __init__(self, reactor: Any, lookup: Lookup) -> None:
+    def __init__(self, reactor: Any, lookup: Lookup, sockets: Mapping[str, int] = {}) -> None:
         self._reactor = reactor
+        self._sockets = sockets
         self._contexts: OrderedDict[tuple[str, str | None, int], Any] = OrderedDict()
         self.names = Names(reactor, lookup)
 
     def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         return _Endpoint(self, self._reactor, address, open_timeout)
 
-    def listen(self, at: str, factory: Any) -> Deferred[Port]:
+    def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
+        if tls is not None:
+            factory = SecuredFactory(tls, factory, self._reactor)
         if at.startswith("unix:"):
             return execute(self._listen_unix, at.removeprefix("unix:"), factory)
+        if at.startswith("systemd:"):
+            return execute(self._adopt, at.removeprefix("systemd:"), factory)
         return execute(self._listen_tcp, at, factory)
 
     def tls_options(self, tls: Tls, host: str) -> Any:
@@ -444,7 +459,7 @@ class RealNet:
                 if len(self._contexts) > 64:
                     self._contexts.popitem(last=False)
         except (OSError, ValueError, SSL.Error, crypto.Error) as error:
-            raise _tls_refused(f"cannot verify {name}: {_words(error)}") from error
+            raise _tls_refused(f"cannot verify {name}: {words(error)}") from error
         return self._contexts[key]
 
     def _listen_tcp(self, at: str, factory: IProtocolFactory) -> Port:
@@ -459,6 +474,16 @@ class RealNet:
             raise _cannot_listen(host, port, f"{error}. Write 127.0.0.1:8080") from error
         port_: Port = self._reactor.listenTCP(number, factory, backlog=BACKLOG, interface=host)
         return port_
+
+    def _adopt(self, name: str, factory: IProtocolFactory) -> Port:
+        try:
+            if name not in self._sockets:
+                raise OSError(f"systemd has handed over {', '.join(self._sockets) or 'none'}")
+            with listening(self._sockets[name]) as ours:
+                port: Port = self._reactor.adoptStreamPort(ours.fileno(), ours.family, factory)
+        except OSError as error:
+            raise _cannot_listen("systemd", name, error) from error
+        return port
 
     def _listen_unix(self, path: str, factory: IProtocolFactory) -> Port:
         try:
@@ -499,11 +524,8 @@ def _clear_stale_socket(path: str) -> None:
     raise OSError(errno.EADDRINUSE, "another program answers there")
 
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-
-
 def _trust_of(ca_file: str) -> Any:
-    pems = _PEM.findall(Path(ca_file).read_bytes())
+    pems = PEM.findall(Path(ca_file).read_bytes())
     if not pems:
         raise ValueError(f"{ca_file} holds no PEM certificate")
     return trustRootFromCertificates([Certificate.loadPEM(pem) for pem in pems])  # type: ignore[no-untyped-call]
@@ -613,20 +635,11 @@ class _Gate(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._opened.called:
-            self._opened.errback(_tls_refused(f"{self._address}: {_words(reason.value)}"))
+            self._opened.errback(_tls_refused(f"{self._address}: {words(reason.value)}"))
 
 
 def _tls_refused(words: str) -> TlsRefused:
     return TlsRefused(string=words)  # type: ignore[no-untyped-call]
-
-
-def _words(error: BaseException | None) -> str:
-    """What went wrong, for people; OpenSSL and service-identity keep it in lists."""
-    if isinstance(error, VerificationError):
-        return "its certificate is for another name"
-    if isinstance(error, SSL.Error | crypto.Error) and error.args and isinstance(error.args[0], list):
-        return "; ".join(str(entry[-1]) for entry in error.args[0]) or "TLS failed"
-    return str(error) or type(error).__name__
 
 
 # The disk

@@ -50,7 +50,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Worker
+from gateway.env import Address, Clock, Endpoint, Env, Files, Net, Port, Supervisor, Tls, Worker
 from gateway.model import Instant, later
 
 T = TypeVar("T")
@@ -227,6 +227,7 @@ class World:
         self.boot = boot
         self.clock = HeapClock()
         self.weather = Weather()  # wherever nothing else was said
+        self.watchdog: float | None = None  # of machines that are booted from now on
         self.chance = Random(f"{seed}/network")  # noqa: S311  # repeatable is the point
         self.listeners: dict[str, _Port] = {}
         self.recent: deque[str] = deque(maxlen=50)  # the last lines of the trace, for people
@@ -333,6 +334,8 @@ class SimulatedEnv:
         self.clock: Clock = self._clock
         self.random = Random(f"{world.seed}/{name}/{boots}")  # noqa: S311  # repeatable is the point
         self.net: Net = SimulatedNet(self)
+        self.told = SimulatedSupervisor(self)
+        self.supervisor: Supervisor = self.told
         self.disk = world._disks.setdefault(name, SimulatedFiles())
         self.files: Files = self.disk
         self.work_time = (0.0002, 0.002)
@@ -394,6 +397,18 @@ class SimulatedEnv:
                 del world.listeners[at]
         for wire in list(world._wires):
             wire.crash(self)
+
+
+class SimulatedSupervisor:
+    """Keeps what it is told, with the seconds of the world's clock."""
+
+    def __init__(self, env: SimulatedEnv) -> None:
+        self.watchdog = env.world.watchdog
+        self.heard: list[tuple[float, str]] = []
+        self._clock = env.clock
+
+    def say(self, *lines: str) -> None:
+        self.heard += ((self._clock.seconds(), line) for line in lines)
 
 
 class SimulatedFiles:
@@ -525,7 +540,11 @@ class SimulatedNet:
     def client(self, address: Address, *, open_timeout: float) -> Endpoint:
         return _Endpoint(self._env, address, open_timeout)
 
-    def listen(self, at: str, factory: Any) -> Deferred[Port]:
+    def tls_options(self, tls: Tls, host: str) -> Any:
+        """For ``startTLS`` of a simulated transport, which believes anything."""
+        return tls
+
+    def listen(self, at: str, factory: Any, tls: object = None) -> Deferred[Port]:
         env = self._env
         host, _, port = at.rpartition(":")
         if at.startswith("unix:"):
@@ -803,6 +822,9 @@ class SimulatedTransport:
 
     def stopProducing(self) -> None:
         self.loseConnection()
+
+    def startTLS(self, options: object) -> None:
+        """TLS is outside the simulation: both ends are who they say, and bytes pass as they are."""
 
     def getPeer(self) -> IPv4Address:
         return self._there

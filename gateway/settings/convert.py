@@ -19,7 +19,7 @@ from gateway.settings.complaints import Complaints, Mark, Path, quoted
 from gateway.settings.declared import NOTHING, Field, Type, fields_of, token
 from gateway.settings.document import MAX_ALIASED, Entries, Entry, Items, Node, Scalar
 from gateway.settings.kinds import KINDS, Unfit, number, show_rate, truth, whole
-from gateway.settings.types import LATER, Adapter, Checking, LinkSettings, Rate, Secret
+from gateway.settings.types import LATER, Adapter, Checking, LinkSettings, Listen, Rate, Secret
 
 MAX_SECRET = 64 * 1024  # bytes of a file that holds a secret
 _NONE = ("none", "null", "~")
@@ -88,15 +88,15 @@ class Converter:
         values = {}
         for field in fields:
             inner = (*path, field.name)
-            default = field.default if base is None else getattr(base, field.name, field.default)
+            default = field.default if base is None else getattr(base, field.attribute, field.default)
             entry = entries.entries.get(field.name)
             if entry is not None:
-                values[field.name] = self.value(entry, field.type, inner, default)
+                values[field.attribute] = self.value(entry, field.type, inner, default)
             elif default is NOTHING:
                 self._complaints.mistake(at, inner, "is missing.", f"Write {_sample(field)}.")
-                values[field.name] = _stand_in(field.type)
+                values[field.attribute] = _stand_in(field.type)
             else:
-                values[field.name] = default
+                values[field.attribute] = default
         known = {field.name for field in fields}
         if also is not None:
             known.update(also)
@@ -124,6 +124,8 @@ class Converter:
                 return _stand_in(type_)
             if type_.struct is LinkSettings:
                 return self._link(node, path, entry.mark)
+            if type_.struct is Listen:
+                return self._listen(node, path, entry.mark)
             if type_.struct:
                 base = default if isinstance(default, type_.struct) else None
                 return self.struct(node, type_.struct, path, entry.mark, base=base)
@@ -268,13 +270,33 @@ class Converter:
             path,
             at,
         )
-        if isinstance(settings, Checking) and self._complaints.sound(*path):
-            for objection in settings.check():
-                entry = node.entries.get(objection.key)
-                mark = at if entry is None else entry.node.mark
-                say = self._complaints.warning if objection.warning else self._complaints.mistake
-                say(mark, (*path, objection.key), objection.what, objection.remedy)
+        self._check(settings, node, path, at)
         return msgspec.structs.replace(link, own=settings)
+
+    def _listen(self, node: Entries, path: Path, at: Mark) -> Listen:
+        """The doors: the gateway's own keys, and the sections of adapters that have one."""
+        doors = {name: spec.listener for name, spec in self._specs.items() if spec.listener is not None}
+        listen: Listen = self.struct(node, Listen, path, at, also=tuple(doors))
+        own = {}
+        for name, door in doors.items():
+            if (entry := node.entries.get(name)) is None:
+                continue
+            settings = self.value(entry, Type(form=door.settings, optional=True), (*path, name))
+            if settings is not None:
+                written = entry.node if isinstance(entry.node, Entries) else Entries(entry.node.mark, {})
+                self._check(settings, written, (*path, name), entry.mark)
+                own[name] = settings
+        return msgspec.structs.replace(listen, own=own)
+
+    def _check(self, settings: msgspec.Struct, node: Entries, path: Path, at: Mark) -> None:
+        """What an adapter itself has against its *settings*, read from *node*."""
+        if not isinstance(settings, Checking) or not self._complaints.sound(*path):
+            return
+        for objection in settings.check():
+            entry = node.entries.get(objection.key)
+            mark = at if entry is None else entry.node.mark
+            say = self._complaints.warning if objection.warning else self._complaints.mistake
+            say(mark, (*path, objection.key), objection.what, objection.remedy)
 
     def _unknown(self, mark: Mark, path: Path, known: set[str], later: frozenset[str]) -> None:
         if path[-1] in later:
@@ -429,7 +451,7 @@ def _stand_in(type_: Type) -> Any:
     if type_.struct:
         return type_.struct(
             **{
-                field.name: _stand_in(field.type) if field.default is NOTHING else field.default
+                field.attribute: _stand_in(field.type) if field.default is NOTHING else field.default
                 for field in fields_of(type_.struct)
             }
         )

@@ -14,17 +14,20 @@ from gateway.model import MessageClass
 from gateway.settings import patterns
 from gateway.settings.complaints import LISTED, Complaints, Mark, quoted
 from gateway.settings.document import Entries, place
-from gateway.settings.kinds import is_loopback
-from gateway.settings.types import ClientSettings, Person, Settings
+from gateway.settings.kinds import KINDS, Unfit, is_loopback
+from gateway.settings.types import Adapter, ClientSettings, Person, Settings
 
 _ADDRESS = re.compile(r"[!-~]{1,254}")  # one word of ASCII, whatever the carrier; patterns.MAX_ADDRESS
 EVERYONE = "everyone"
 
 
-def crosscheck(settings: Settings, top: Entries, complaints: Complaints) -> None:
+def crosscheck(
+    settings: Settings, top: Entries, complaints: Complaints, specs: Mapping[str, Adapter]
+) -> None:
     """Complain about everything in *settings*, read from *top*, that does not fit together."""
     check = _Check(settings, top, complaints)
     check.names()
+    check.doors(specs)
     check.carriers()
     check.texts()
     check.plans()
@@ -34,6 +37,7 @@ def crosscheck(settings: Settings, top: Entries, complaints: Complaints) -> None
     for name, client in settings.clients.items():
         check.client(name, client)
     check.tokens()
+    check.watch()
     if not settings.clients:
         complaints.warning(Mark(top.mark.file, 1, 1), ("clients",), "nobody may submit.", "Write a client.")
 
@@ -87,6 +91,22 @@ class _Check:
             if carrier.text not in self._settings.texts:
                 what = f"there is no text {quoted(carrier.text)}."
                 self._unknown(("carriers", name, "text"), what, carrier.text, self._settings.texts)
+
+    def doors(self, specs: Mapping[str, Adapter]) -> None:
+        """What comes back to a link finds its door open."""
+        for name in self._settings.link_names():
+            link = self._settings.link(name)
+            carrier, _, way = name.partition(".")
+            path = ("carriers", carrier, "links", way)
+            if link is None or link.own is None or not self._complaints.sound(*path):
+                continue
+            door = specs[link.adapter].listener
+            if door is None or link.adapter in self._settings.listen.own:
+                continue
+            if (key := door.needed_by(link)) is not None and self._complaints.sound("listen", link.adapter):
+                what = f"nothing will come back to it: listen.{link.adapter} is not open."
+                remedy = f"Write {link.adapter}: {{}} below listen."
+                self._complaints.warning(place(self._top, (*path, key)), (*path, key), what, remedy)
 
     def texts(self) -> None:
         """The last form must fit whatever was written: it may not hold the text itself."""
@@ -220,6 +240,23 @@ class _Check:
         if http is not None and self._complaints.sound("listen", "http") and not is_loopback(http.at):
             what = f"has no token and no networks, and the API listens at {http.at}: anybody could submit."
             self._wrong(path, what, "Write token_sha256 or networks.", key=True)
+
+    def watch(self) -> None:
+        """The watcher has a web address; those who are told can be paged."""
+        watch = self._settings.watch
+        if watch.ping is not None and self._complaints.sound("watch", "ping"):
+            try:
+                KINDS["url"].read(watch.ping.value)
+            except Unfit:
+                what = "the secret is not a web address."
+                self._wrong(("watch", "ping"), what, "Put the watcher's address where the reference points.")
+        for n, target in enumerate(watch.tell):
+            here = ("watch", "tell", f"[{n}]")
+            if ":" in target:
+                self._device(here, target)
+            elif target not in self._targets:
+                what = f"there is no person or group {quoted(target)}."
+                self._unknown(here, what, target, self._targets)
 
     def tokens(self) -> None:
         """No two clients are told apart by the same token."""

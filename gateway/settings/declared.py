@@ -47,9 +47,11 @@ class Type(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """A key of a mapping. *default* is NOTHING if it must be written."""
+    """A key of a mapping. *attribute*: what the Struct calls it, where its *name* is a word of Python.
+    *default* is NOTHING if it must be written."""
 
     name: str
+    attribute: str
     type: Type
     description: str
     default: Any = NOTHING
@@ -70,6 +72,7 @@ def fields_of(struct: type[msgspec.Struct]) -> tuple[Field, ...]:
         found.append(
             Field(
                 name=field.encode_name,
+                attribute=field.name,
                 type=declared,
                 description=description,
                 default=NOTHING if default is msgspec.NODEFAULT else default,

@@ -20,8 +20,10 @@ from gateway.settings.types import (
     CLASSES,
     LATER,
     Adapter,
+    AdapterDoor,
     ClassSettings,
     LinkSettings,
+    Listen,
     Rate,
     Secret,
     Settings,
@@ -52,9 +54,15 @@ class _Schema:
     def struct(self, struct: Any, *, partial: bool = False) -> dict[str, Any]:
         """The object that *struct* is written as; *partial*: every key has a default from elsewhere."""
         fields = fields_of(struct)
+        properties = {field.name: self.field(field) for field in fields}
+        if struct is Listen:
+            for name, door in _doors(self._specs):
+                properties[name] = self._definition(door.settings, partial=False) | {
+                    "description": f"The door of adapter {name}."
+                }
         return {
             "type": ["object", "null"],
-            "properties": {field.name: self.field(field) for field in fields},
+            "properties": properties,
             "required": [field.name for field in fields if field.default is NOTHING and not partial],
             "additionalProperties": False,
         }
@@ -157,6 +165,11 @@ def _words(type_: Type) -> list[str]:
     return []
 
 
+def _doors(specs: Mapping[str, Adapter]) -> list[tuple[str, AdapterDoor]]:
+    """The adapters that have a door, by name."""
+    return [(name, door) for name in sorted(specs) if (door := specs[name].listener) is not None]
+
+
 def _is_mapping(type_: Type) -> bool:
     return type_.form is dict or type_.struct is not None
 
@@ -216,6 +229,9 @@ def _sections(struct: Any, path: str, specs: Mapping[str, Adapter]) -> Iterator[
     if struct is LinkSettings:
         for name in sorted(specs):
             yield f"## `{path}` with `adapter: {name}`\n\n{_table(fields_of(specs[name].settings))}"
+    if struct is Listen:
+        for name, door in _doors(specs):
+            yield f"## `{path}.{name}`\n\n{_table(fields_of(door.settings))}"
     for field in fields_of(struct):
         inner = f"{path}.{field.name}" if path else field.name
         type_ = field.type

@@ -174,6 +174,10 @@ def _endpoint(text: str) -> str:
 
 
 def _listen(text: str) -> str:
+    if text.startswith("systemd:"):
+        if not re.fullmatch("systemd:[A-Za-z0-9_.-]{1,255}", text):
+            raise Unfit("does not name a socket of systemd.", "Write systemd:http.")
+        return text
     host, _ = host_and_port(text)
     if host != "localhost":
         try:
@@ -184,7 +188,9 @@ def _listen(text: str) -> str:
 
 
 def is_loopback(at: str) -> bool:
-    """Whether *at* (which was read as ``host:port``) stays on this machine; a name may lead anywhere."""
+    """Whether *at* (which was read as an endpoint) stays on this machine; a name may lead anywhere."""
+    if at.startswith("systemd:"):  # wherever the .socket unit says
+        return False
     host, _ = host_and_port(at)
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -301,7 +307,12 @@ KINDS: dict[str, Kind] = {
         Kind(name="zone", read=_zone, example="Europe/Paris", pattern="^[A-Za-z]"),
         Kind(name="network", read=_network, example="10.1.7.0/24", pattern="^[0-9a-fA-F.:]+(/[0-9]+)?$"),
         Kind(name="endpoint", read=_endpoint, example="pager.example.net:444", pattern="^.+:[0-9]{1,5}$"),
-        Kind(name="listen", read=_listen, example="127.0.0.1:8080", pattern="^.+:[0-9]{1,5}$"),
+        Kind(
+            name="listen",
+            read=_listen,
+            example="127.0.0.1:8080",
+            pattern="^.+:[0-9]{1,5}$|^systemd:[A-Za-z0-9_.-]+$",
+        ),
         Kind(name="url", read=_url, example="https://pager.example.org", pattern="^https?://"),
         Kind(name="store", read=_store, example="sqlite:/var/lib/gateway/gateway.db", pattern="^sqlite:."),
         Kind(name="digest", read=_digest, example="9f86d081…", pattern="^[0-9a-fA-F]{64}$"),

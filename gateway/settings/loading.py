@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from gateway import __version__
+from gateway.model import Instant
+from gateway.settings.certificate import with_certificate
 from gateway.settings.complaints import Complaints, Mark, quoted
 from gateway.settings.convert import Converter
 from gateway.settings.crosscheck import crosscheck
@@ -49,12 +51,14 @@ def load(
     glob: Glob = _none_found,
     mode: Mode = _private,
     generation: int = 1,
+    now: Instant | None = None,
 ) -> Settings:
     """The settings that *text*, which stands in *file*, says; a function of its arguments.
 
     Included files and secrets are read by *read*, which raises OSError where there is none; *glob* gives
     the files that match a pattern, *mode* a file's permissions (for the warning about secrets
-    that everybody may read). Relative paths start at the file in which they are written.
+    that everybody may read). Relative paths start at the file in which they are written. With *now* (of
+    the wall clock) certificates that have ended are mistakes too.
 
     Raises SettingsError with every mistake of all files, the first 50 by file and line and the number of
     the rest; what does not stop the start is in ``Settings.warnings``.
@@ -69,7 +73,8 @@ def load(
     base = None if files.whole else Settings(carriers={})  # a section may be in a file that was not read
     settings: Settings = converter.struct(top, Settings, (), Mark(file, 1, 1), base=base)
     if files.whole:
-        crosscheck(settings, top, complaints)
+        crosscheck(settings, top, complaints, specs)
+    settings = with_certificate(settings, top, complaints, read, now)
     complaints.raise_if_any()
     return msgspec.structs.replace(
         settings,
@@ -88,6 +93,7 @@ def load_file(
     glob: Glob,
     mode: Mode,
     generation: int = 1,
+    now: Instant | None = None,
 ) -> Settings:
     """The settings in the file at *path*; as ``load``. A file that cannot be read is a SettingsError too."""
     complaints = Complaints()
@@ -103,6 +109,7 @@ def load_file(
         glob=glob,
         mode=mode,
         generation=generation,
+        now=now,
     )
 
 

@@ -8,7 +8,7 @@ bytes. Sections that have no room yet (rotas, escalations, listeners of carrier 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -73,11 +73,24 @@ class Checking(Protocol):
     def check(self) -> Iterable[Objection]: ...
 
 
+class AdapterDoor(Protocol):
+    """What the settings need to know of an adapter's listener; ListenerSpec is one."""
+
+    @property
+    def settings(self) -> type[msgspec.Struct]: ...
+
+    @property
+    def needed_by(self) -> Callable[[LinkSettings], str | None]: ...
+
+
 class Adapter(Protocol):
     """What the settings need to know of an adapter; AdapterSpec is one."""
 
     @property
     def settings(self) -> type[msgspec.Struct]: ...
+
+    @property
+    def listener(self) -> AdapterDoor | None: ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,16 +108,29 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
 
 
+class TlsListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    cert: Annotated[
+        str,
+        Meta(description="PEM file of the certificate, then its chain; read again when it changes."),
+    ]
+    key: Annotated[Secret, Meta(description="Its private key in PEM, without a passphrase.")]
+
+
 class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: Annotated[
-        ListenAt, Meta(description="`address:port` of the API. Loopback until you say otherwise.")
+        ListenAt,
+        Meta(description="`address:port` of the API, or `systemd:NAME`. Loopback until you say otherwise."),
     ] = "127.0.0.1:8080"
+    tls: Annotated[TlsListen | None, Meta(description="Speak https; none: http.")] = None
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*own*: settings of the adapters' doors, by the name of the adapter, the key that they stand under."""
+
     http: Annotated[HttpListen | None, Meta(description="The HTTP API; `none`: there is none.")] = (
         HttpListen()
     )
+    own: dict[str, Any] = {}
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -339,6 +365,17 @@ class Replies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = ("ok", "yes", "1")
 
 
+class Watch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    ping: Annotated[
+        Secret | None,
+        Meta(description="Address of a watcher outside: asked for after each loop message; none: no loop."),
+    ] = None
+    every: Annotated[Duration, Meta(ge=10, le=3600, description="Time between loop messages.")] = 60.0
+    tell: Annotated[
+        tuple[str, ...], Meta(description="Targets that are paged about the gateway itself.")
+    ] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, converted and checked; one immutable value per load, numbered by *generation*."""
 
@@ -375,6 +412,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durability: Annotated[Durability, Meta(description="How the store keeps its promise.")] = Durability()
     limits: Annotated[Limits, Meta(description="What the doors take at most.")] = Limits()
     keep: Annotated[Keep, Meta(description="How long what is on record stays there.")] = Keep()
+    watch: Annotated[Watch, Meta(description="Who watches the gateway.")] = Watch()
     drain_timeout: Annotated[Duration, Meta(description="For begun work to finish when stopping.")] = 30.0
     generation: int = 1
     warnings: tuple[str, ...] = ()
@@ -422,13 +460,11 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "mutes",
             "drills",
             "logins",
-            "watch",
             "lease",
             "idempotency",
         ]
     ),
-    Listen: frozenset({"snpp", "tap", "wctp", "smpp", "smtp"}),
-    HttpListen: frozenset({"tls"}),
+    Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
     ClientSettings: frozenset({"tell"}),
     Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
     DeviceRule: frozenset({"countries"}),

@@ -6,17 +6,17 @@ Speaks through ``protocols.snpp.server``, so a good answer is a real one; the qu
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.protocol import Protocol
 
 from gateway.env import Env, Port
 from gateway.model import Instant, later, seconds_between
 from gateway.pacing import Bucket
 from gateway.settings.types import Rate
+from gateway.sim.losses import Losses
 from gateway.sim.truth import Truth
 from protocols.snpp import messages as m
 from protocols.snpp import session as s
@@ -135,51 +135,10 @@ class _Lossy(SnppFactory):
 
     def __init__(self, carrier: SimulatedSnpp, quirks: SnppQuirks, env: Env, rules: s.ServerRules) -> None:
         super().__init__(carrier, env.clock, lambda: _datetime(env.wall()), rules=rules)
-        self._quirks = quirks
-        self._chance = env.random
+        self._losses = Losses(quirks.lose_answer, quirks.lose_share, env)
 
     def buildProtocol(self, addr: object) -> Protocol:
-        connection = super().buildProtocol(addr)
-        return connection if self._quirks.lose_answer is None else _LossyLine(self, connection)
-
-    def kept(self) -> int | None:
-        """Bytes of this answer to SEND that arrive; None: all."""
-        return self._quirks.lose_answer if self._chance.random() < self._quirks.lose_share else None
-
-
-class _LossyLine(Protocol):
-    """Between the wire and the terminal: watches for SEND going in, cuts the answer going out."""
-
-    def __init__(self, house: _Lossy, inner: Protocol) -> None:
-        self._house = house
-        self._inner = inner
-        self._tail = b""
-        self._sending = False
-
-    def connectionMade(self) -> None:
-        self._inner.transport = self  # type: ignore[assignment]  # to the terminal we are its transport
-        self._inner.connectionMade()  # type: ignore[no-untyped-call]
-
-    def dataReceived(self, data: bytes) -> None:
-        lines = (self._tail + data).split(b"\n")
-        self._tail = lines[-1][-8:]
-        self._sending = self._sending or any(line[:4].upper() == b"SEND" for line in lines[:-1])
-        self._inner.dataReceived(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._inner.connectionLost(reason)
-
-    def write(self, data: bytes) -> None:
-        """The terminal answers."""
-        kept = self._house.kept() if self._sending else None
-        self._sending = False
-        transport: Any = self.transport
-        transport.write(data if kept is None else data[:kept])
-        if kept is not None:
-            transport.loseConnection()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
+        return self._losses.on(super().buildProtocol(addr), lambda line: line[:4].upper() == b"SEND")
 
 
 def _datetime(at: Instant) -> datetime:

@@ -73,6 +73,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """T1 in one value: message, deliveries, incident, first event, idempotency row.
 
     *refs* are candidates for a reference, tried in order; empty for a message that cannot be acknowledged.
+    Without *incident* nobody waits for more than *until* ``handed_over``.
     *answer* is the JSON answer without its ``ref``, kept under (*client*, *idempotency_key*) with
     *request_hash*. *expires* bounds every delivery and the incident (None: only the class deadline does).
     """
@@ -560,6 +561,11 @@ class Housekeeping(Protocol):
         """Remove the texts of messages that ended before; their checksum and evidence stay."""
         ...
 
+    async def forget_message(self, id_: PublicId) -> bool:
+        """Remove a message that has ended, with its deliveries, events and receipts, as if it had never
+        been; for loop messages. False while it is open; Conflict if it is pursued."""
+        ...
+
     async def forget_keys(self, before: Instant, limit: int) -> int:
         """Remove idempotency rows and unmatched receipts older than, and free references ended before."""
         ...
@@ -594,5 +600,10 @@ class Store(Protocol):
 
     @property
     def housekeeping(self) -> Housekeeping: ...
+
+    @property
+    def oldest_commit_age(self) -> float:
+        """Seconds since the oldest unfinished commit began, 0 if none is. Costs nothing."""
+        ...
 
     async def close(self) -> None: ...

@@ -3,6 +3,7 @@
 A connection answers one request at a time (RFC 9112 9.3.2: only safe methods may run side by side);
 what the client sends ahead stays as bytes, up to a bound, then in the kernel. So there is no queue.
 
+    (TLS)       `handshake` seconds until it is agreed on; from the first byte it counts as a connection
     TAKING      reading a request: `idle` seconds until it begins, `whole_request` until it has ended
     ANSWERING   the handler, or the sending of its answer, is under way
     CLOSING     the last answer is written: our side is shut, theirs is read and dropped for a while, so
@@ -23,10 +24,12 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IPushProducer,
     ISSLTransport,
     ITCPTransport,
@@ -35,6 +38,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]  # it has no stubs
 
+from gateway.env.tls import words
 from gateway.web.framing import Flaw, Reader
 from gateway.web.messages import (
     Answer,
@@ -91,7 +95,7 @@ class _State(Enum):
     CLOSING = auto()
 
 
-@implementer(IPushProducer, IHalfCloseableProtocol)
+@implementer(IPushProducer, IHalfCloseableProtocol, IHandshakeListener)
 class Connection(Protocol):
     """One client."""
 
@@ -110,6 +114,7 @@ class Connection(Protocol):
         self._running = False
         self._turn: Any = None  # an IDelayedCall, which mypy cannot read
         self._blocked = False  # the client does not read
+        self._shaking = False  # TLS is not agreed on yet
         self._unread = False  # we do not read
         self._ended = False  # the client has said that it sends no more
         self._held = 0
@@ -125,9 +130,17 @@ class Connection(Protocol):
         self._half_close = ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(
             self.transport
         )
-        self._deadline = self._server.clock.seconds() + self._limits.idle
+        self._shaking = ISSLTransport.providedBy(self.transport)
+        self._deadline = self._server.clock.seconds() + (
+            self._limits.handshake if self._shaking else self._limits.idle
+        )
         self.transport.registerProducer(self, True)
         self._server.entered(self, self._peer.address)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is agreed on."""
+        self._shaking = False
+        self._deadline = self._server.clock.seconds() + self._limits.idle
 
     def dataReceived(self, data: bytes) -> None:
         if self._state is _State.CLOSING:
@@ -157,6 +170,8 @@ class Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._state = _State.CLOSING
         self._ended = True
+        if self._shaking and isinstance(reason.value, SSL.Error):
+            self._server.unsecured(words(reason.value))
         if self._turn is not None and self._turn.active():
             self._turn.cancel()
         request, self._request = self._request, None
@@ -191,7 +206,10 @@ class Connection(Protocol):
         """Act on a deadline that has passed."""
         if now < self._deadline:
             return
-        if self._blocked or self._state is _State.CLOSING:
+        if self._shaking:
+            self._server.unsecured(f"not agreed on within {self._limits.handshake:g} s")
+            self.abort()
+        elif self._blocked or self._state is _State.CLOSING:
             self.abort()
         elif self._reader.begun:
             limit = f"{self._limits.whole_request:g}"

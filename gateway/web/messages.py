@@ -33,6 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_connections: int = 1000
     max_per_address: int = 100
     whole_request: float = 30.0  # from the first byte to the last
+    handshake: float = 10.0  # for TLS to be agreed on: two round trips, and a slow client's arithmetic
     idle: float = 60.0  # between requests, and before the first
     stuck_reader: float = 30.0  # for taking what fills the write buffer (64 to 128 KiB)
     linger: float = 5.0  # for the client to hang up after our last byte

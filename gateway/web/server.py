@@ -18,6 +18,8 @@ from gateway.model import Instant
 from gateway.web.connection import Connection
 from gateway.web.messages import Answer, Limits, Problem, Request, problem_response
 
+SAY_EVERY = 60.0  # seconds between log lines about clients with which TLS failed
+
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Answer]]
 
 
@@ -52,7 +54,8 @@ class HttpServer(ServerFactory):
         self.draining = False
         self.held = 0
         self.refused: Counter[str] = Counter()
-        """Requests refused before they reached a handler, by code; ``connections``: shed at the door."""
+        """Requests refused before they reached a handler, by code; ``connections``: shed at the door;
+        ``tls``: TLS could not be agreed on."""
         self.date = b""
         self._wall = wall
         self._connections: set[Connection] = set()
@@ -60,6 +63,8 @@ class HttpServer(ServerFactory):
         self._addresses: Counter[str] = Counter()
         self._tick: Any = None  # an IDelayedCall, which mypy cannot read
         self._shed = 0
+        self._unsecured = 0
+        self._say_unsecured_at = 0.0
         self._empty: list[Deferred[None]] = []
 
     @property
@@ -146,6 +151,19 @@ class HttpServer(ServerFactory):
     def answered(self, connection: Connection) -> None:
         """The next request may come."""
         self._silent[connection] = None
+
+    def unsecured(self, why: str) -> None:
+        """TLS could not be agreed on with a client. Said at most once a minute."""
+        self.refused["tls"] += 1
+        self._unsecured += 1
+        now = self.clock.seconds()
+        if now >= self._say_unsecured_at:
+            if "http request" in why:  # OpenSSL's words
+                why = "plain HTTP, where https is spoken"
+            self.log.warn(
+                "TLS failed with {count} connections, lastly: {why}", count=self._unsecured, why=why
+            )
+            self._unsecured, self._say_unsecured_at = 0, now + SAY_EVERY
 
     def _look(self) -> None:
         """Once a second while there are connections: the date, the deadlines, what was shed."""

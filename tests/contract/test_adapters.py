@@ -16,7 +16,9 @@ from adapters.suite import PROPERTIES, failures
 import gateway.adapters
 
 ROOT = Path(__file__).parents[2]
-BUILT_IN = sorted(module.name for module in iter_modules(gateway.adapters.__path__) if module.name != "base")
+BUILT_IN = sorted(
+    {module.name for module in iter_modules(gateway.adapters.__path__)} - gateway.adapters.SHARED
+)
 EXERCISES: dict[str, Exercise] = {
     module.name: exercise
     for module in iter_modules(adapters.__path__)

@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import Conflict, ImpossibleMove, StoreFull
 from gateway.lifecycle import Happening, State
 from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later
-from gateway.outcome import Level
+from gateway.outcome import CarrierRef, Level
 from gateway.store.base import Advance, Missed, NewIncident
 from gateway.store.rows import accepts, correlation, delivery_of
 from tests.contract.store_case import FAX, HOUR, LEGS, WEB, Case, MemoryCase, SqliteCase
@@ -1171,6 +1171,30 @@ def test_texts_are_forgotten_after_the_end(case: Case) -> None:
     assert [case.row(one).content is None for one in stored] == [True, True, True, False]
     assert case.row(stored[0]).ending == "confirmed"
     assert len(case.begin()) == 1
+
+
+def test_an_ended_message_can_be_forgotten_altogether(case: Case) -> None:
+    """With its deliveries, events and receipts; an open or pursued one is not touched, an unknown one is gone."""
+    other = case.accept()
+    stored = case.accept()
+    house = case.store.housekeeping
+    assert run(house.forget_message(stored.public_id)) is False
+    for begun in case.begin(limit=2):
+        case.conclude(begun, refs=(CarrierRef(scope="spok", ref=f"r{begun.message}"),))
+    case.report(f"r{stored.message}", state="x", level=Level.READ)
+    assert case.row(stored).level is Level.READ
+    assert run(house.forget_message(stored.public_id)) is True
+    assert run(house.forget_message(stored.public_id)) is True
+    assert run(case.store.records.message(stored.public_id, client=None)) is None
+    assert case.row(other).ending == "confirmed"
+    assert case.report(f"r{stored.message}", state="x", level=Level.READ) == "unmatched"
+    pursued = case.accept(case.pursued())
+    case.acknowledge(pursued)
+    with pytest.raises(Conflict):
+        run(house.forget_message(pursued.public_id))
+    case.reopen()
+    assert run(case.store.records.message(stored.public_id, client=None)) is None
+    assert case.accept().message not in (other.message, pursued.message)
 
 
 def test_a_message_without_its_text_is_not_sent_again(case: Case) -> None:

@@ -97,7 +97,8 @@ class Twins(RuleBasedStateMachine):
             ]
             extra: dict[str, Any] = {"message_class": which, "until": level, "idempotency_key": key}
             extra |= {"request_hash": bytes([which]), "answer": b"{}", "public_id": public}
-            if trouble == "none":
+            if trouble == "none":  # without a pursuit nobody waits for more than that a carrier has it
+                extra["until"] = Level.HANDED_OVER
                 return case.accept(case.new(*opened, **extra))
             refs = (Ref("7K3M"), Ref("4QXT"))
             name = None if trouble == "own" else trouble

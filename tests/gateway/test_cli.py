@@ -34,6 +34,8 @@ from gateway.cli.surface import moment_of
 from gateway.cli.trouble import EXIT_CODES, clean
 from gateway.errors import Mistake, SettingsError
 from gateway.settings.types import Limits, Listen, Rate, Settings, Site
+from gateway.sim.smtp import Fate, SmtpQuirks
+from gateway.sim.smtp import Refusal as MailRefusal
 from gateway.sim.snpp import Progress, Refusal, SnppQuirks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -1158,6 +1160,46 @@ def test_the_simulated_carrier_is_told_how_to_misbehave(here: Path, monkeypatch:
 def test_a_quirk_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
     """Exit code 2 and an example."""
     result = call("sim", "snpp", *words.split())
+    assert result.exit_code == 2 and "Write " in result.stderr
+
+
+def test_the_simulated_relay_is_told_how_to_misbehave(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option is one quirk."""
+    told: list[Any] = []
+
+    def run(quirks: SmtpQuirks, **rest: Any) -> int:
+        told.append((quirks, rest))
+        return 0
+
+    monkeypatch.setattr(simulate, "smtp", run)
+    words = (
+        "sim smtp --port 0 --delay 2 --greylist 60 --refuse RCPT:550 --refuse 451:0.3 --lose-answer 3 "
+        "--lose-share 0.5 --silent --throttle 10/min --report 2:relayed --report 5:failed "
+        "--reports-to 127.0.0.1:2525 --no-dsn --lmtp --log m.jsonl"
+    )
+    assert call(*words.split()).exit_code == 0
+    quirks = SmtpQuirks(
+        delay=2.0,
+        greylist=60.0,
+        refusals=(MailRefusal(step="RCPT", code=550), MailRefusal(step="TEXT", code=451, share=0.3)),
+        lose_answer=3,
+        lose_share=0.5,
+        silent=True,
+        rate=Rate(count=10.0, per=60.0),
+        fates=(Fate(after=2.0, action="relayed"), Fate(after=5.0, action="failed")),
+        dsn=False,
+        lmtp=True,
+    )
+    rest = {"reports_to": "127.0.0.1:2525", "at": "127.0.0.1:0", "log": Path("m.jsonl"), "as_json": False}
+    assert told == [(quirks, rest)]
+
+
+@pytest.mark.parametrize(
+    "words", ["--refuse 250", "--refuse DATA:550", "--report 2:eaten", "--report failed", "--reports-to mx"]
+)
+def test_a_quirk_of_the_relay_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
+    """Exit code 2 and an example."""
+    result = call("sim", "smtp", *words.split())
     assert result.exit_code == 2 and "Write " in result.stderr
 
 

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from settings_fakes import BASE, SPECS, SnppSettings, load_text
 
+from gateway.app.adapters import specs
 from gateway.errors import SettingsError
 from gateway.model import LinkName, MessageClass
 from gateway.outcome import Level
@@ -627,11 +628,13 @@ def test_the_files_we_ship_load_without_a_warning(name: str) -> None:
     """Whoever starts from them starts from something that works."""
 
     def read(path: Path) -> bytes:
-        return b"secret\n" if path.parent == Path("/credentials") else path.read_bytes()
+        if path == Path("/credentials/deadman_url"):
+            return b"https://watcher.example/ping/5b8f0c1e\n"
+        return b"secret-of-many-letters\n" if path.parent == Path("/credentials") else path.read_bytes()
 
     found = load_file(
         CONFIG / name,
-        SPECS,
+        specs(),
         read=read,
         environ={"CREDENTIALS_DIRECTORY": "/credentials"},
         glob=lambda pattern: sorted(pattern.parent.glob(pattern.name)),

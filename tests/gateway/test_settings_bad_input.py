@@ -339,3 +339,36 @@ def test_b90_ten_thousand_faults() -> None:
     assert said[49].startswith("gateway.yaml:57:")
     assert said[50].startswith("gateway.yaml:58:")
     assert said[50].endswith(": …: 9950 more mistakes follow, 10000 in all. Mend these first.")
+
+
+def test_who_watches_is_checked() -> None:
+    """The watcher's address is a secret and a web address; who is told can be paged. The secret is not shown."""
+    watched = with_line("watch: {ping: {env: DEADMAN}, every: 5s, tell: [alise, spok, other:1, alice]}")
+    said = mistakes(watched, environ={"DEADMAN": "ftp://hunter2"})
+    assert said == [
+        "gateway.yaml:8:15: watch.ping: the secret is not a web address. "
+        "Put the watcher's address where the reference points.",
+        'gateway.yaml:8:38: watch.every: "5s" is too small. Write at least 10s.',
+        'gateway.yaml:8:49: watch.tell[0]: there is no person or group "alise". Did you mean "alice"?',
+        'gateway.yaml:8:56: watch.tell[1]: there is no person or group "spok". There is: alice.',
+        'gateway.yaml:8:62: watch.tell[2]: there is no carrier "other". There is: spok.',
+    ]
+    assert "hunter2" not in "".join(said)
+    good = load_text(
+        with_line("watch: {ping: {env: DEADMAN}, tell: [alice, spok:1]}"),
+        environ={"DEADMAN": "https://watcher.example/ping/hunter2"},
+    )
+    assert (good.watch.every, good.watch.tell) == (60.0, ("alice", "spok:1"))
+    assert "hunter2" not in repr(good)
+
+
+def test_where_to_listen() -> None:
+    """An address of this machine, or a socket of systemd by its name; the latter needs clients with tokens."""
+    for at in ("127.0.0.1:0", "[::1]:8080", "systemd:http"):
+        line = f"listen: {{http: {{at: '{at}'}}}}"
+        text = with_line(line).replace("may_page", f"token_sha256: {'a' * 64}, may_page")
+        assert load_text(text).listen.http.at == at  # type: ignore[union-attr]
+    (said,) = mistakes(with_line("listen: {http: {at: 'systemd:h t'}}"))
+    assert said.endswith('"systemd:h t" does not name a socket of systemd. Write systemd:http.')
+    (said,) = mistakes(with_line("listen: {http: {at: 'systemd:http'}}"))
+    assert "the API listens at systemd:http: anybody could submit" in said

@@ -29,6 +29,15 @@ def curl() -> None:
 
 
 @pytest.fixture(scope="session")
+def postfix() -> None:
+    """The same for Postfix, which only root can start."""
+    if shutil.which("postfix") is None:
+        _missing("postfix is not installed (Debian package postfix)")
+    if os.getuid() != 0:
+        _missing("a private Postfix can be started by root only")
+
+
+@pytest.fixture(scope="session")
 def systemd_analyze() -> None:
     """The same for systemd-analyze, from the version on that looks at units which are not installed."""
     if shutil.which("systemd-analyze") is None:
@@ -36,3 +45,10 @@ def systemd_analyze() -> None:
     found = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True).stdout
     if int(found.split()[1].partition("~")[0].partition(".")[0]) < 250:
         _missing("systemd-analyze is older than 250")
+
+
+@pytest.fixture(scope="session")
+def socket_activate() -> None:
+    """The same for systemd's launcher that hands sockets over."""
+    if shutil.which("systemd-socket-activate") is None:
+        _missing("systemd-socket-activate is not installed (Debian package systemd)")

@@ -9,9 +9,12 @@ import pytest
 from gateway.app.daemon import GOODBYES
 from gateway.cli.running import run
 from gateway.settings.types import Settings
+from gateway.waiting import BEAT
+from gateway.watchdog import OLDEST_COMMIT
 
 HOME = Path(__file__).parents[2]
 UNIT = HOME / "config" / "deploy" / "gateway.service"
+SOCKET = UNIT.with_suffix(".socket")
 TEXT = UNIT.read_text()
 SETTINGS = dict(line.split("=", 1) for line in TEXT.splitlines() if "=" in line and line[0] not in "#[")
 EXPOSURE = 15  # systemd-analyze's scale of 0 to 100 for ours; what it minds is that we use the network
@@ -49,6 +52,19 @@ def test_systemd_waits_longer_for_the_stop_than_the_gateway_itself() -> None:
     )
 
 
+def test_systemd_hears_that_it_is_ready_and_that_it_lives() -> None:
+    """And it allows the watchdog longer than the gateway allows its own loops."""
+    assert SETTINGS["Type"] == "notify"
+    assert SETTINGS["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert float(SETTINGS["WatchdogSec"].removesuffix("s")) > BEAT + OLDEST_COMMIT
+
+
+def test_the_socket_has_the_name_that_the_docs_tell_to_write() -> None:
+    """``at: systemd:http`` is its descriptor."""
+    assert "FileDescriptorName=http\n" in SOCKET.read_text()
+    assert "at: systemd:http`" in (HOME / "docs" / "howto" / "systemd.md").read_text()
+
+
 def test_tls_is_not_locked_out() -> None:
     """pyOpenSSL makes callbacks in memory, which MemoryDenyWriteExecute forbids."""
     assert "MemoryDenyWriteExecute" not in SETTINGS
@@ -59,7 +75,17 @@ def runnable(tmp_path: Path, systemd_analyze: None) -> str:
     """The unit with a program that is there on every machine."""
     copy = tmp_path / UNIT.name
     copy.write_text(TEXT.replace("/opt/gateway/bin/gateway", "/bin/true"))
+    (tmp_path / SOCKET.name).write_text(SOCKET.read_text())
     return str(copy)
+
+
+@pytest.mark.peers
+def test_systemd_is_content_with_the_socket(runnable: str) -> None:
+    """`systemd-analyze verify` has nothing to say about both together."""
+    both = [runnable, str(Path(runnable).with_suffix(".socket"))]
+    command = ["systemd-analyze", "verify", "--man=no", *both]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.peers

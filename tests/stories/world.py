@@ -72,6 +72,9 @@ groups: {{both: [alice, bob]}}
 DIRECT = SETTINGS.replace(f'\n      two: {{adapter: snpp, at: "{TWO}", path: phone}}', "")
 """The same with one way only: what cannot go out there waits."""
 
+DEADMAN = "http://10.7.0.1/ping/5b8f0c1e-not-for-a-log"  # what {env: DEADMAN} means in a story's settings
+ENVIRON = {"DEADMAN": DEADMAN, "BOUNCE_SECRET": "a secret of sixteen or more"}  # what settings may refer to
+
 DISK_TIME = 0.002  # seconds that a unit takes to be durable in the memory store: a usual disk's sync
 STEPS = 20_000_000  # calls of the clock that one ``forward`` may need
 AT_ONCE = 100_000  # calls without any time passing: more is a story that spins
@@ -104,7 +107,7 @@ def settings_of(text: str, adapters: dict[str, AdapterSpec] | None = None, gener
         raise FileNotFoundError(path)
 
     known = specs() | (adapters or {})
-    return load(text, known, file="story.yaml", read=read, environ={}, generation=generation)
+    return load(text, known, file="story.yaml", read=read, environ=ENVIRON, generation=generation)
 
 
 def seconds_of(at: Instant) -> float:

@@ -24,6 +24,7 @@ from gateway.model import (
     LinkName,
     MessageClass,
     MessageKey,
+    PublicId,
     checksum,
 )
 from gateway.outcome import CarrierRef, Level
@@ -239,6 +240,10 @@ class MemoryStore:
         if not self.failed.called:
             self.failed.callback(why)
 
+    @property
+    def oldest_commit_age(self) -> float:
+        return 0.0
+
     async def close(self) -> None:
         """Nothing is left to write."""
 
@@ -450,6 +455,9 @@ class MemoryStore:
 
     async def forget_texts(self, before: Instant, limit: int) -> int:
         return await self._do(lambda book: _forget_texts(book, before, limit))
+
+    async def forget_message(self, id_: PublicId) -> bool:
+        return await self._do(lambda book: _forget_message(book, id_))
 
     async def forget_keys(self, before: Instant, limit: int) -> int:
         return await self._do(lambda book: _forget_keys(book, before, limit))
@@ -714,6 +722,26 @@ def _forget_texts(book: MemoryBook, before: Instant, limit: int) -> int:
     for row in over[:limit]:
         row.content = None
     return len(over[:limit])
+
+
+def _forget_message(book: MemoryBook, id_: PublicId) -> bool:
+    message = next((row for row in book.messages.values() if row.public_id == id_), None)
+    if message is None:
+        return True
+    if message.incident is not None:
+        raise Conflict("this message is pursued")
+    rows = book.deliveries(message.key)
+    if any(row.state in OPEN for row in rows):
+        return False
+    keys = {row.key for row in rows}
+    for key in keys:
+        del book.rows[key]
+    book.references = [one for one in book.references if one.delivery not in keys]
+    book.receipts = {name: one for name, one in book.receipts.items() if one.delivery not in keys}
+    book.of_message.pop(message.key, None)
+    book.events.pop(message.key, None)
+    del book.messages[message.key]
+    return True
 
 
 def _forget_keys(book: MemoryBook, before: Instant, limit: int) -> int:

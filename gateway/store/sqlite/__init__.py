@@ -42,6 +42,10 @@ class SqliteStore:
         self._reader = reader
         self._check = check
 
+    @property
+    def oldest_commit_age(self) -> float:
+        return self._writer.oldest_commit_age
+
     async def close(self) -> None:
         if self._check is not None:
             await self._check.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.model import Instant, MessageKey
+from gateway.errors import Conflict
+from gateway.lifecycle import OPEN
+from gateway.model import Instant, MessageKey, PublicId
 from gateway.store.rows import Message, ended_at
 from gateway.store.sqlite.tx import Tx
 from gateway.store.sqlite.writer import CHANGE, Writer
@@ -32,6 +34,10 @@ class Housekeeping:
             if not self._texts_after:
                 break
         return total
+
+    async def forget_message(self, id_: PublicId) -> bool:
+        gone: bool = await self._writer.put(CHANGE, lambda tx: _forget_message(tx, id_), first=False)
+        return gone
 
     async def forget_keys(self, before: Instant, limit: int) -> int:
         gone = await self._writer.put(CHANGE, lambda tx: _forget_keys(tx, before, limit), first=False)
@@ -63,6 +69,32 @@ def _forget_texts(tx: Tx, before: Instant, limit: int, after: int) -> tuple[int,
             over.append((message.key,))
     tx.db.executemany("UPDATE message SET content = NULL WHERE key = ?", over)
     return (last if len(found) == LOOK or len(over) == limit else 0), len(over)
+
+
+def _forget_message(tx: Tx, id_: PublicId) -> bool:
+    found = tx.messages("public_id = ?", id_)
+    if not found:
+        return True
+    message = found[0]
+    if message.incident is not None:
+        raise Conflict("this message is pursued")
+    rows = tx.deliveries(message.key)
+    if any(row.state in OPEN for row in rows):
+        return False
+    for row in rows:
+        tx.db.execute(  # by their references, which are in the key of the table
+            "DELETE FROM receipt WHERE delivery = ?1 AND (scope, ref) IN"
+            " (SELECT scope, ref FROM carrier_ref WHERE delivery = ?1)",
+            (row.key,),
+        )
+        tx.db.execute("DELETE FROM carrier_ref WHERE delivery = ?", (row.key,))
+    for statement in (
+        "DELETE FROM delivery WHERE message = ?",
+        "DELETE FROM event WHERE subject = ?",
+        "DELETE FROM message WHERE key = ?",
+    ):
+        tx.db.execute(statement, (message.key,))
+    return True
 
 
 def _forget_keys(tx: Tx, before: Instant, limit: int) -> int:

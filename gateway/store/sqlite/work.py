@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -72,6 +73,7 @@ class _Due(msgspec.Struct, array_like=True, frozen=True):
     deadline: Instant
     last: int
     copies_before: int
+    copies: int
     due: Instant | None
     checksum: int
 
@@ -85,8 +87,7 @@ _COPIES = (  # units.device_copies, for the rows that have other legs
 _DUE = (
     "json_array(d.key, d.message, d.incident, m.public_id, m.ref, m.client, m.content, d.class, d.person,"
     " d.device, d.address, d.correlation, d.tries, d.connects, d.doubts, d.dup_risk, d.opened_at, d.begun_at,"
-    f" d.deadline, d.last, iif(d.incident IS NULL, d.copies_before, max(d.copies_before, {_COPIES})), d.due,"
-    " d.checksum)"
+    f" d.deadline, d.last, d.copies_before, iif(d.incident IS NULL, 0, {_COPIES}), d.due, d.checksum)"
 )
 _JOINED = "FROM delivery d JOIN message m ON m.key = d.message WHERE d.key"
 
@@ -135,6 +136,7 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             results.append(Taking(begun=(), next_due=None))
             continue
         begun: list[Begun] = []
+        to_device: Counter[tuple[int, str, str | None]] = Counter()  # copies that are begun here
         pressing = ordinary = 0
         for _ in range(10):  # rows that cannot be begun make room for others, within reason
             wanted = ask.limit - len(begun)
@@ -156,8 +158,13 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
                 marks: list[Any] = []
                 for row in good:
                     name = row.correlation or correlation(row.public_id, row.key)
-                    begun.append(_begun(row, ask, name))
-                    marks += (row.key, name, row.copies_before)
+                    copies = row.copies_before
+                    if row.incident is not None:
+                        device = (row.message, row.address, row.device)
+                        copies = max(copies, row.copies + to_device[device])
+                        to_device[device] += 1
+                    begun.append(_begun(row, ask, name, copies))
+                    marks += (row.key, name, copies)
                 pressing += sum(row.message_class.pressing for row in good)
                 ordinary = len(begun) - pressing
                 write(tx.db, _BEGIN, 3, marks, _BEGIN_TAIL, ask.now, ask.now, ask.fence)
@@ -178,7 +185,13 @@ def interrupted(tx: Reader, link: LinkName, fence: int) -> tuple[Begun, ...]:
     rows, _ = _read(tx, keys)
     ask = Begin(link, fence, 0, 0, Instant(0))
     return tuple(
-        _begun(row, ask, row.correlation or correlation(row.public_id, row.key), begun_at=row.begun_at)
+        _begun(
+            row,
+            ask,
+            row.correlation or correlation(row.public_id, row.key),
+            max(row.copies_before, row.copies),
+            begun_at=row.begun_at,
+        )
         for row in rows
         if row.content is not None
     )
@@ -259,7 +272,7 @@ def _quarantine(tx: Tx, key: int, now: Instant) -> None:
         units.stir(tx, IncidentKey(incident), now)
 
 
-def _begun(row: _Due, ask: Begin, name: str, begun_at: Instant | None = None) -> Begun:
+def _begun(row: _Due, ask: Begin, name: str, copies: int, begun_at: Instant | None = None) -> Begun:
     assert row.content is not None
     return Begun(
         delivery=row.key,
@@ -283,7 +296,7 @@ def _begun(row: _Due, ask: Begin, name: str, begun_at: Instant | None = None) ->
         begun_at=ask.now if begun_at is None else begun_at,
         deadline=row.deadline,
         last=bool(row.last),
-        copies_before=row.copies_before,
+        copies_before=copies,
     )
 
 

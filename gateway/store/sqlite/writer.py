@@ -80,6 +80,8 @@ class Writer:
         self._tidying = False
         self._untidy = 0
         self._closed = False
+        self._unfinished = 0
+        self._commit_began = 0.0
         self._worker = env.worker("store", self._work, self._done, limit=durability.batch)
 
     # ------------------------------------------------------------ the reactor's side
@@ -96,8 +98,17 @@ class Writer:
     def put(self, kind: Kind, what: Any, *, first: bool = True) -> Deferred[Any]:
         """Fires when the unit is on stable storage, or fails with what was wrong with it."""
         unit = Unit(kind, what)
+        if not self._unfinished:
+            self._commit_began = self.env.clock.seconds()
+        self._unfinished += 1
         self._worker.put(unit, first=first)
         return unit.told
+
+    @property
+    def oldest_commit_age(self) -> float:
+        """Seconds since the oldest unfinished commit began (with its first unit, or with the end of the one
+        before it), 0 if there is none."""
+        return self.env.clock.seconds() - self._commit_began if self._unfinished else 0.0
 
     def change(self, what: Callable[[Tx], R]) -> Deferred[R]:
         """A unit that is a function of the transaction."""
@@ -116,6 +127,8 @@ class Writer:
         await self._worker.stop()
 
     def _done(self, units: Sequence[Unit], results: Sequence[Any] | BaseException) -> None:
+        self._unfinished -= len(units)
+        self._commit_began = self.env.clock.seconds()
         if isinstance(
             results, BaseException
         ):  # our bug, in the writer itself: what it left behind is unknown

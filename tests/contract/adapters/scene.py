@@ -316,8 +316,8 @@ class _WatchedNet:
     def client(self, address: Address, *, open_timeout: float) -> _WatchedEndpoint:
         return _WatchedEndpoint(self._scene, self._inner.client(address, open_timeout=open_timeout))
 
-    def listen(self, at: str, factory: Any) -> Any:
-        return self._inner.listen(at, factory)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
 
 class Scene:
