@@ -2,6 +2,6 @@
 
 A folder for each protocol; no folder imports another. What they share is here: `lines` and `text` (octets to
 lines and characters), `strangers` (who is wrong on a port), `errors`, `events` (what a session has its
-transport do), `client` and `server` (transport and time limits on Twisted), `told` and `wire` (Twisted's
-words and types).
+transport do), `client`, `server` and, for slow lines, `timed` (transport and time limits on Twisted), `told`
+and `wire` (Twisted's words and types).
 """

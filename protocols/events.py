@@ -37,3 +37,12 @@ class Foreign(Struct, frozen=True, kw_only=True):
 
 class Hangup(Struct, frozen=True, kw_only=True):
     """Close the connection once everything is written."""
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """Tell the session by ``expired`` in *seconds*, counted from when all that was written has left the line.
+
+    Whatever the session has done next ends the wait.
+    """
+
+    seconds: float
