@@ -95,7 +95,7 @@ class Twins(RuleBasedStateMachine):
                 case.leg(
                     leg=n,
                     message_class=which,
-                    link=link if n == 0 else FAX if link == WEB else WEB,  # a plan has a link once a device
+                    link=link,
                     due=later(case.now, due),
                     deadline=later(case.now, deadline),
                 )

@@ -189,7 +189,7 @@ def interrupted(tx: Reader, link: LinkName, fence: int) -> tuple[Begun, ...]:
             row,
             ask,
             row.correlation or correlation(row.public_id, row.key),
-            max(row.copies_before, row.copies),
+            row.copies_before,  # as it was when it was begun
             begun_at=row.begun_at,
         )
         for row in rows
