@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from gateway import __version__
@@ -177,7 +177,9 @@ class House:
         self._ports: list[Port] = []
         self._listeners: dict[str, Listener] = {}
         self._ready = False
-        self._reloading = False
+        self._one_reload = DeferredLock()
+        self._asked = self._read_for = 0  # reloads asked for, and how many of them the last one counts for
+        self._mistakes: SettingsError | None = None
 
     # -------------------------------------------------------------- start and stop
 
@@ -367,10 +369,28 @@ class House:
         return self._working
 
     async def reload(self) -> int:
-        """Read and check the files anew, then swap one value; lanes of unchanged links stay up."""
-        if self._reloading:
-            return self._settings.generation  # the one under way reads the same files
-        self._reloading = True
+        """Read and check the files anew, then swap one value; lanes of unchanged links stay up.
+
+        One at a time; those who ask meanwhile share the next one, which reads what they may have written.
+        """
+        self._asked += 1
+        mine = self._asked
+        await self._one_reload.acquire()
+        try:
+            if self._read_for < mine:
+                self._read_for = self._asked
+                self._mistakes = None
+                try:
+                    await self._reload()
+                except SettingsError as error:
+                    self._mistakes = error
+            if self._mistakes is not None:
+                raise self._mistakes
+            return self._settings.generation
+        finally:
+            self._one_reload.release()
+
+    async def _reload(self) -> None:
         now = round(self._env.clock.seconds() * 1e6)  # the steady clock is CLOCK_MONOTONIC
         self._env.supervisor.say("RELOADING=1", f"MONOTONIC_USEC={now}")
         try:
@@ -392,12 +412,10 @@ class House:
             for warning in fresh.warnings:
                 log.warn("settings: {warning}", warning=warning)
             log.info("settings reloaded: generation {generation}", generation=fresh.generation)
-            return fresh.generation
         except SettingsError as error:
             log.warn("settings not reloaded: {mistakes} mistakes", mistakes=len(error.mistakes))
             raise
         finally:
-            self._reloading = False
             if self._tls is not None:
                 self._tls.look()
             self._env.supervisor.say("READY=1", status_line(self._in_a_line()))

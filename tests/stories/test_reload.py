@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from gateway.errors import SettingsError
 from gateway.lifecycle import State
@@ -138,3 +139,16 @@ def test_a_thousand_reloads_under_load(tell: Tell) -> None:
         story.forward(0.05)
     story.forward(30)
     assert sorted(copy.text for copy in story.copies()) == sorted(f"page {number}" for number in range(100))
+
+
+def test_a_file_that_changes_while_it_is_reloaded_is_read_again(tell: Tell) -> None:
+    """Whoever asks while a reload is under way gets what stands in the file then, and shares it with others
+    who ask."""
+    story = tell(SETTINGS, terminals={ONE: {}, TWO: {}})
+    story.text = SETTINGS.replace("name: Test", "name: First")
+    asked = [Deferred.fromCoroutine(story.house.reload())]
+    story.text = SETTINGS.replace("name: Test", "name: Second")
+    asked += [Deferred.fromCoroutine(story.house.reload()) for _ in range(3)]
+    story.forward(5)
+    assert [one.result for one in asked] == [2, 3, 3, 3]
+    assert story.house.settings().site.name == "Second"
