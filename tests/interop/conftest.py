@@ -38,6 +38,13 @@ def postfix() -> None:
 
 
 @pytest.fixture(scope="session")
+def swaks() -> None:
+    """The same for swaks."""
+    if shutil.which("swaks") is None:
+        _missing("swaks is not installed (Debian package swaks)")
+
+
+@pytest.fixture(scope="session")
 def systemd_analyze() -> None:
     """The same for systemd-analyze, from the version on that looks at units which are not installed."""
     if shutil.which("systemd-analyze") is None:

@@ -97,6 +97,7 @@ clients: {{monitoring: {{may_page: [everyone, "mail:*", "trusted:*"], token_sha2
 carriers:
   mail: {{device: {{id: address}}, links: {{relay: {{{link}, reports: relayed}}}}}}
   trusted: {{device: {{id: address}}, links: {{relay: {{{link}, reports: success}}}}}}
+people: {{carol: {{name: Carol Diaz, devices: {{old: "mail:nobody@local.test", new: "trusted:ann@local.test"}}}}}}
 """
 LINK = """adapter: smtp, at: "127.0.0.1:{port}", tls: off, from: Pages <pages@local.test>, \
 bounce_address: pages@bounces.local.test, bounce_secret: {{env: SECRET}}"""
@@ -238,6 +239,15 @@ async def test_a_bounce_of_postfix_is_a_setback(gateway: Gateway) -> None:
     assert setback.data["state"] == "failed 5.1.1"
     assert setback.data["why"].startswith("5.1.1 ") and "unknown user" in setback.data["why"]
     assert row.level is Level.HANDED_OVER
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_bounce_of_postfix_opens_the_next_leg(gateway: Gateway) -> None:
+    """The first address of a person is gone: her second one gets the page."""
+    row = await gateway.page("carol", at_least(Level.ON_DEVICE))
+    first, second = row.deliveries
+    assert (first.device, first.setback is None) == ("old", False)
+    assert (second.device, second.level, second.setback) == ("new", Level.ON_DEVICE, None)
 
 
 @pytest_twisted.ensureDeferred
