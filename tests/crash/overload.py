@@ -227,7 +227,8 @@ def outage(folder: Path, queued: int) -> str:
         texts = {copy.text for copy in rig.truth()}
         assert len(texts) == len(at) == queued + 20
         most = max(_in_each_second(at))
-        assert most <= 2 * RATE + 1, f"{most} pages in one second"  # a burst of one second's worth is allowed
+        # a burst of one second's worth is allowed; pages are timed when they arrive, not when they left
+        assert most <= 2.1 * RATE, f"{most} pages in one second"
         return (
             f"{queued} pages waited; after the carrier was back 20 critical ones were out in {first:.1f} s, all in"
             f" {took:.0f} s, at most {most} in any second (allowed {RATE} and a burst of as many)"

@@ -164,7 +164,10 @@ def test_f10_a_full_disk_at_the_start(tmp_path: Path) -> None:
 
 def test_f11_a_read_only_disk_at_the_start(tmp_path: Path) -> None:
     """A folder that cannot be written ends the start with 74 and one clear line."""
-    with small_disk(tmp_path, "16m") as disk, Rig(tmp_path, store=disk / "gateway.db") as rig:
+    with (
+        small_disk(tmp_path, "16m") as disk,
+        Rig(tmp_path, store=disk / "gateway.db", more="durability: {min_free: 1MiB}") as rig,
+    ):
         rig.start()
         rig.gateway.kill()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
