@@ -111,14 +111,8 @@ def check(at: Surface, file: Path | None, live: bool) -> None:
 
 
 def _plan(settings: Settings, person: Person) -> dict[str, list[list[str]]]:
-    """A person's devices by class: those of one list together, then the next. What she lacks is left out."""
-    plan = settings.plans.get(person.plan or settings.defaults.people.plan or "", {})
-    return {
-        message_class.token: [
-            having for item in items if (having := [device for device in item if device in person.devices])
-        ]
-        for message_class, items in sorted(plan.items())
-    }
+    """A person's devices by class: those of one list together, then the next."""
+    return {which.token: [list(item) for item in settings.items_of(person, which)] for which in MessageClass}
 
 
 def _show(

@@ -94,6 +94,17 @@ def test_check_shows_how_each_person_would_be_paged() -> None:
     assert plans["alice"]["critical"] == [["pager", "desk"], ["mobile"]]
 
 
+def test_check_shows_every_device_of_somebody_without_a_plan() -> None:
+    """Who has no plan is reached by each device in turn, whatever the class."""
+    Path("gateway.yaml").write_text(
+        'carriers: {acme: {links: {net: {adapter: snpp, at: "127.0.0.1:444"}}}}\n'
+        'people: {bob: {name: Bob Ferrand, devices: {pager: "acme:5551213", spare: "acme:5551214"}}}\n'
+    )
+    plans = json.loads(call("check", "--json").stdout)["plans"]
+    assert set(plans["bob"]) == {"critical", "urgent", "normal", "bulk"}
+    assert plans["bob"]["critical"] == [["pager"], ["spare"]]
+
+
 def test_check_finds_every_mistake_with_its_place() -> None:
     """78; all at once."""
     call("init", "--yes")
