@@ -20,7 +20,7 @@ from gateway.lifecycle import State
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
 from gateway.outcome import Level
 from gateway.settings.types import Settings
-from gateway.store.base import DeliveryRow, Ending, EventRow, IncidentRow, MessageRow
+from gateway.store.base import ANSWERED, DeliveryRow, Ending, EventRow, IncidentRow, MessageRow
 
 MAX_NAMED = 3  # people named in one sentence; the others are counted
 
@@ -312,6 +312,8 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
         case "acknowledged":
             note, recorded = _text(data, "note"), _text(data, "recorded_by")
             written = f", written down by {a.name(recorded)}" if recorded and recorded != by else ""
+            if recorded.startswith(ANSWERED):
+                written = f", by an answer over {a.way(recorded.removeprefix(ANSWERED))}"
             said = f": “{note}”" if note else ""
             return f"{who or 'Somebody'} has it{written}, after {_after(row, event.at)}{said}"
         case "expired":

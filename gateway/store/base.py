@@ -31,6 +31,8 @@ from gateway.model import (
 )
 from gateway.outcome import CarrierRef, Level
 
+ANSWERED = "answer over "
+"""And a link: who recorded an acknowledgement that a person gave on the device."""
 Then = Literal["resend", "assume", "hold", "quarantine"]
 Ending = Literal["confirmed", "unanswered", "failed", "expired", "cancelled"]
 

@@ -24,7 +24,17 @@ from gateway.model import (
     later,
 )
 from gateway.outcome import Level
-from gateway.store.base import About, Advance, Concluded, Ending, Matched, Missed, NewDelivery, Telling
+from gateway.store.base import (
+    ANSWERED,
+    About,
+    Advance,
+    Concluded,
+    Ending,
+    Matched,
+    Missed,
+    NewDelivery,
+    Telling,
+)
 from gateway.store.rows import (
     ENDINGS,
     MANY,
@@ -669,6 +679,6 @@ def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instan
     if reply is not None and accepts(reply, evidence.accepting):
         who = row.person or f"{row.link.partition('.')[0]}:{row.address}"
         with suppress(Conflict):  # it has ended: the answer stands in the timeline
-            acknowledge(book, row.message, who, None, f"an answer over {row.link}", now)
+            acknowledge(book, row.message, who, None, f"{ANSWERED}{row.link}", now)
     stir(book, row.incident, now)
     return late

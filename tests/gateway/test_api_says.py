@@ -122,6 +122,14 @@ def test_no_sentence_about_an_event_uses_our_words(told: EventRow) -> None:
     assert "_" not in line
 
 
+def test_who_accepted_on_the_device_is_not_written_down_by_somebody() -> None:
+    """An answer is told as an answer, with the way it came."""
+    told = event(14, "acknowledged", 41, None, by="alice", recorded_by="answer over spok.web")
+    assert re.fullmatch(
+        r"Alice Moreau has it, by an answer over Spok.*, after .*", says.of_event(told, one_message(), A)
+    )
+
+
 @pytest.mark.parametrize("told", EVENTS, ids=lambda e: f"{e.kind}-{e.data}"[:40])
 def test_an_event_of_which_little_is_known_still_reads(told: EventRow) -> None:
     """Data and copies may be gone; a sentence then says less."""
