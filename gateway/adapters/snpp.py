@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from typing import Annotated, Literal, assert_never
 
@@ -13,9 +12,9 @@ from twisted.internet.defer import Deferred
 
 from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
 from gateway.adapters.discreet import SECRET, TEXT, without
+from gateway.adapters.recorded import Kept, Said
 from gateway.env import Address, Env, Tls
 from gateway.model import Instant, LinkName, MessageClass, Page, later
-from gateway.observe import Transcript
 from gateway.outcome import (
     About,
     CarrierRef,
@@ -50,7 +49,6 @@ ENQUIRY_WAITS = (
     900.0,
     1800.0,
 )  # then never again: 1 h
-EXCHANGES = 8  # ours: dialogues that a link keeps to be looked at
 
 LEVELS = {  # RFC 1861 4.5.3: 0 priority, 1 normal, 2 five minutes, 4 one hour (docs/protocols/snpp.md)
     MessageClass.CRITICAL: 0,
@@ -125,8 +123,8 @@ class SnppLink:
         self._name = name
         self._own = own
         self._env = env
-        self._key = env.random.getrandbits(128).to_bytes(16)
-        self._kept: deque[Transcript] = deque(maxlen=EXCHANGES)
+        self._kept = Kept(env, [_password(own).encode()])
+        self.transcript = self._kept.transcript
         self._open_timeout = settings.open_timeout or OPEN_TIMEOUT
         answer = settings.answer_timeout or ANSWER_TIMEOUT
         self._limits = Limits(
@@ -138,20 +136,16 @@ class SnppLink:
 
     async def open(self) -> Session | NotSent:
         """Connect, hear the greeting, log in; once."""
-        said = _Said(self._own, self._env, self._key, self._kept)
+        said = self._kept.conversation()
         conversation = self._conversation(said)
         opened = await conversation.open()
         if isinstance(opened, NotOpened):
             return _not_opened(opened, self._own)
         return SnppSession(self._name, self._own, conversation, self._env, said)
 
-    def transcript(self) -> tuple[str, ...]:
-        """The last exchanges, oldest first."""
-        return tuple(line for one in self._kept for line in one.lines())
-
     async def probe(self) -> Findings:
         """Greeting, login and HELP; nothing is entered."""
-        conversation = self._conversation(_Said(self._own, self._env, self._key, self._kept))
+        conversation = self._conversation(self._kept.conversation())
         opened = await conversation.open()
         if isinstance(opened, NotOpened):
             return Findings(reached=False, says=_not_opened(opened, self._own).why)
@@ -164,7 +158,7 @@ class SnppLink:
             capabilities={"help": commands, "login": "accepted" if self._own.login else "not configured"},
         )
 
-    def _conversation(self, said: _Said) -> Conversation:
+    def _conversation(self, said: Said) -> Conversation:
         own = self._own
         tls = Tls(name=own.tls_name, ca_file=own.ca_file) if own.tls == "required" else None
         host, port = host_and_port(own.at)
@@ -183,40 +177,6 @@ class SnppLink:
         )
 
 
-class _Said:
-    """What is said in one conversation: an exchange to open it, then one a page, each kept by the link."""
-
-    def __init__(self, own: SnppSettings, env: Env, key: bytes, kept: deque[Transcript]) -> None:
-        self._own = own
-        self._env = env
-        self._key = key
-        self._kept = kept
-        self._texts: deque[tuple[bytes, ...]] = deque(maxlen=EXCHANGES)
-        self.now = self._begin()
-
-    def page(self, transaction: m.Transaction) -> None:
-        """A page begins, whose words are shown by nobody; nor are those of the pages before it."""
-        body = codec.encode_body(transaction.text, codec.Dots(self._own.dots))
-        words = [*body.split(b"\r\n"), *(line.encode() for line in transaction.text)]
-        words += [one.text.encode() for one in (transaction.two_way.responses if transaction.two_way else ())]
-        words += [transaction.caller_id.encode()] if transaction.caller_id else []
-        self._texts.append(tuple(word for word in words if word not in (b"", b".")))
-        self.now = self._begin()
-
-    def _begin(self) -> Transcript:
-        transcript = Transcript(self._key)
-        if self._own.password is not None:
-            transcript.hide_secret(self._own.password.value.encode())
-        for words in self._texts:
-            transcript.hide_text(*words)
-        self._kept.append(transcript)
-        return transcript
-
-    def watch(self, ours: bool, data: bytes) -> None:
-        """For ``Conversation``."""
-        (self.now.sent if ours else self.now.heard)(data, self._env.now())
-
-
 class SnppSession:
     """One conversation: a page at a time."""
 
@@ -224,9 +184,10 @@ class SnppSession:
     left: int | None = None
 
     def __init__(
-        self, name: LinkName, own: SnppSettings, conversation: Conversation, env: Env, said: _Said
+        self, name: LinkName, own: SnppSettings, conversation: Conversation, env: Env, said: Said
     ) -> None:
         self._said = said
+        self.transcript = said.transcript
         self._name = name
         self._own = own
         self._conversation = conversation
@@ -240,7 +201,7 @@ class SnppSession:
         except m.InvalidValue as invalid:
             about = About.ADDRESS if invalid.field == m.PagerId._what else About.PAGE
             return Refused(about=about, code="invalid", why=str(invalid))
-        self._said.page(transaction)
+        self._said.page(self._words(transaction))
         result = await self._conversation.submit(transaction)
         if isinstance(result, m.Submitted) and result.reply.passcode is not None:
             self._said.now.hide_secret(result.reply.passcode.encode())
@@ -249,9 +210,16 @@ class SnppSession:
         why = without(why, _password(self._own), SECRET)
         return self._with_enquiry(msgspec.structs.replace(outcome, why=why), result)
 
-    def transcript(self) -> tuple[str, ...]:
-        """The dialogue of the last page."""
-        return self._said.now.lines()
+    def _words(self, transaction: m.Transaction) -> Iterator[bytes]:
+        """What of a page nobody is shown, as it goes over the wire."""
+        body = codec.encode_body(transaction.text, codec.Dots(self._own.dots))
+        yield from (line for line in body.split(b"\r\n") if line != b".")
+        yield from (line.encode() for line in transaction.text)
+        yield from (
+            one.text.encode() for one in (transaction.two_way.responses if transaction.two_way else ())
+        )
+        if transaction.caller_id:
+            yield transaction.caller_id.encode()
 
     async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
         """MSTAtus, once; nothing while a page is under way, for one conversation says one thing at a time."""

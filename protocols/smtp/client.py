@@ -3,6 +3,8 @@
 No retries and no backoff: whoever opens a conversation decides when to open another.
 """
 
+from collections.abc import Callable
+
 from protocols import client
 from protocols.smtp import messages as m
 from protocols.smtp import session as s
@@ -23,7 +25,8 @@ class Conversation:
     `open` once, then one `submit` at a time, then `quit`. *tls*: what ``startTLS`` of the transport takes,
     Twisted's ``optionsForClientTLS(name)`` for example; needed unless the manner says NEVER. *lost* fires
     when nothing more can be said, whoever ended it. Nothing here raises for what the server or the network
-    does: that is in the values returned. Cancelling an awaited call ends the conversation.
+    does: that is in the values returned. Cancelling an awaited call ends the conversation. *watch* is told of
+    all that is said: whether by us, and what.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Conversation:
         tls: object | None = None,
         login: m.Login | None = None,
         limits: Limits | None = None,
+        watch: Callable[[bool, bytes], None] | None = None,
     ) -> None:
         if tls is None and manner.starttls is not s.StartTls.NEVER:
             raise m.InvalidValue("tls", "is missing, and STARTTLS needs it")
@@ -49,6 +53,7 @@ class Conversation:
             end="end of the message",
             patience=self._patience,
             secure=self._secure,
+            watch=watch,
         )
         self.lost = self._exchange.lost
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.base import Recorded, Session
-from gateway.adapters.snpp import ADAPTER, EXCHANGES, SnppSettings
+from gateway.adapters.recorded import EXCHANGES
+from gateway.adapters.snpp import ADAPTER, SnppSettings
 from gateway.env.simulated import SimulatedEnv, World, run
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import NotSent, Refused

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -11,6 +13,7 @@ from twisted.internet.error import ConnectError
 
 from gateway.adapters.base import Findings, Measure, Parts, Reception, Session
 from gateway.adapters.discreet import SECRET, TEXT, without
+from gateway.adapters.recorded import Kept, Said
 from gateway.adapters.smtp.answers import in_short, outcome_of
 from gateway.adapters.smtp.settings import SmtpSettings, own_of
 from gateway.env import Address, Env, Tls
@@ -53,6 +56,8 @@ class SmtpLink:
         self._name = name
         self._own = own
         self._env = env
+        self._kept = Kept(env, _credentials(own).encode().split(b"\n"))
+        self.transcript = self._kept.transcript
         self._open_timeout = settings.open_timeout or OPEN_TIMEOUT
         answer = settings.answer_timeout or ANSWER_TIMEOUT
         reply = min(REPLY_TIMEOUT, answer)
@@ -65,15 +70,15 @@ class SmtpLink:
         opened = await self._opened()
         if isinstance(opened, NotSent):
             return opened
-        conversation, offer = opened
-        return SmtpSession(self._name, self._own, conversation, offer.offer, self._env)
+        conversation, offer, said = opened
+        return SmtpSession(self._name, self._own, conversation, offer.offer, self._env, said)
 
     async def probe(self) -> Findings:
         """Greeting, EHLO, STARTTLS and AUTH; nothing is entered."""
         opened = await self._opened()
         if isinstance(opened, NotSent):
             return Findings(reached=False, says=opened.why)
-        conversation, told = opened
+        conversation, told, _ = opened
         await conversation.quit()
         offer = told.offer
         lacks = self._own.reports != "none" and "DSN" not in offer
@@ -89,20 +94,21 @@ class SmtpLink:
             },
         )
 
-    async def _opened(self) -> tuple[Conversation, s.Opened] | NotSent:
+    async def _opened(self) -> tuple[Conversation, s.Opened, Said] | NotSent:
         own = self._own
+        said = self._kept.conversation()
         try:
-            conversation = self._conversation()
+            conversation = self._conversation(said)
         except ConnectError as error:  # ca_file cannot be read
             return NotSent(code="tls", why=str(error))
         opened = await conversation.open()
         if isinstance(opened, s.Opened):
-            return conversation, opened
+            return conversation, opened, said
         why = in_short(without(opened.why, _credentials(own), SECRET))
         code = {"CONN": "connect", "STARTTLS": "tls", "AUTH": "login"}.get(opened.step, "greeting")
         return NotSent(code=code if opened.reply is None else f"{code}-{opened.reply.code}", why=why)
 
-    def _conversation(self) -> Conversation:
+    def _conversation(self, said: Said) -> Conversation:
         own = self._own
         host, port = host_and_port(own.at)
         tls = None if own.tls == "off" else Tls(name=own.tls_name, ca_file=own.ca_file)
@@ -124,6 +130,7 @@ class SmtpLink:
             tls=None if starts is None else self._env.net.tls_options(starts, host),
             login=login,
             limits=self._limits,
+            watch=said.watch,
         )
 
 
@@ -134,8 +141,16 @@ class SmtpSession:
     left: int | None = None
 
     def __init__(
-        self, name: LinkName, own: SmtpSettings, conversation: Conversation, offer: Offer, env: Env
+        self,
+        name: LinkName,
+        own: SmtpSettings,
+        conversation: Conversation,
+        offer: Offer,
+        env: Env,
+        said: Said,
     ) -> None:
+        self._said = said
+        self.transcript = said.transcript
         self._name = name
         self._own = own
         self._conversation = conversation
@@ -153,6 +168,8 @@ class SmtpSession:
         except m.InvalidValue as invalid:
             about = About.ADDRESS if invalid.field == m.Mailbox._what else About.PAGE
             return Refused(about=about, code="invalid", why=str(invalid))
+        token = b"" if bounces is None else sender.local.partition("+")[2].encode()
+        self._said.page(_words(transaction.content, page.text), [token])
         outcome = outcome_of(await self._conversation.submit(transaction))
         why = without(outcome.why, f"{page.text}\n{self._subject(page) or ''}", TEXT)
         if bounces is not None:  # whoever knows the token may report about this page
@@ -205,6 +222,14 @@ class SmtpSession:
         for word, said in words.items():
             subject = subject.replace(word, said)
         return " ".join(subject.split())[:LONGEST_SUBJECT] or None
+
+
+def _words(content: m.Content, text: str) -> Iterator[bytes]:
+    """What of a mail nobody is shown: its text and its subject, as they go over the wire and as they were."""
+    header, _, body = content.partition(b"\r\n\r\n")
+    subject = re.search(rb"(?ms)^Subject: (.*?)(?=^\S|\Z)", header)
+    said = (subject[1] if subject else b"", body, text.encode(errors="replace"))
+    yield from (line.strip() for one in said for line in one.splitlines() if line.strip() != b".")
 
 
 def _credentials(own: SmtpSettings) -> str:
