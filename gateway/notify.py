@@ -34,7 +34,7 @@ from gateway.settings.receivers import key_of, refusal
 from gateway.settings.types import Settings, Tell
 from gateway.store.base import Gone, MessageRow, Notice, NoticesRoom, Records, Telling
 from gateway.waiting import LOOK_EVERY, Rounds
-from gateway.web.client import Unanswered, post
+from gateway.web.client import Unanswered, call
 
 log = Logger()
 
@@ -200,8 +200,8 @@ class _Teller:
 
     async def stop(self) -> None:
         self._stopped = True
-        for call in list(self._under_way):
-            call.cancel()
+        for calling in list(self._under_way):
+            calling.cancel()
         await self._rounds.stop()
 
     def _over(self) -> bool:
@@ -333,11 +333,12 @@ class _Teller:
                 ("webhook-timestamp", str(timestamp)),
                 ("webhook-signature", sign(tell, id, timestamp, body)),
             )
-            answer = await post(
+            answer = await call(
                 env,
+                "POST",
                 tell.url,
-                body,
                 headers,
+                body,
                 refusal=lambda address: refusal(address, tell.allow, plain=plain),
                 limit=ANSWER_LIMIT,
                 ca_file=tell.ca_file,

@@ -1,4 +1,4 @@
-"""One POST over HTTP/1.1: what a webhook needs of a client, and nothing that could be talked into more.
+"""One call over HTTP/1.1: what a webhook needs of a client, and nothing that could be talked into more.
 
 A connection for each call, no redirects, no cookies, no compression; the whole call has one time limit, and
 of the answer at most ``MAX_ANSWER`` bytes are read. The status counts as soon as the head is whole.
@@ -34,17 +34,18 @@ class Unanswered(Exception):
     """No answer came; *args[0]* says why, for people: a sentence without the URL's path or query."""
 
 
-async def post(
+async def call(
     env: Env,
+    method: str,
     url: str,
-    body: bytes,
     headers: Fields,
+    body: bytes = b"",
     *,
-    refusal: Callable[[str], str | None],
     limit: float,
+    refusal: Callable[[str], str | None] | None = None,
     ca_file: str | None = None,
 ) -> Answered:
-    """POST *body* to *url* and return what is answered within *limit* seconds; raises Unanswered.
+    """Send one request and return what is answered within *limit* seconds; raises Unanswered.
 
     *refusal* is asked of every address (see env.Net.client). *ca_file* replaces the platform's trust.
     """
@@ -58,26 +59,26 @@ async def post(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     netloc = parts.netloc.rpartition("@")[2]
     lines = [
-        f"POST {target} HTTP/1.1",
+        f"{method} {target} HTTP/1.1",
         f"Host: {netloc}",
         *(f"{name}: {value}" for name, value in headers),
-        f"Content-Length: {len(body)}",
+        *([f"Content-Length: {len(body)}"] if body else []),
         "Connection: close",
     ]
-    call = _Call("\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body)
+    once = _Call("\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body)
     endpoint = env.net.client(address, open_timeout=min(OPEN_TIMEOUT, limit), refusal=refusal)
     end = env.clock.seconds() + limit
     try:
-        await endpoint.connect(_Once(call))
+        await endpoint.connect(_Once(once))
     except Exception as error:  # whatever connecting fails with is an answer that did not come
         raise Unanswered(_words(error)) from None
-    late: Any = env.clock.callLater(max(0.0, end - env.clock.seconds()), call.give_up, limit)
+    late: Any = env.clock.callLater(max(0.0, end - env.clock.seconds()), once.give_up, limit)
     try:
-        return await call.told
+        return await once.told
     finally:
         if late.active():
             late.cancel()
-        call.hang_up()
+        once.hang_up()
 
 
 class _Once(Factory):

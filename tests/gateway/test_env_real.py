@@ -36,7 +36,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from gateway.env import Address, AddressRefused, Tls
 from gateway.env.real import LOOKUPS, NAME_KEPT, NAME_LIMIT, Answer, Names, RealEnv, TlsRefused, log_writer
-from gateway.web.client import Unanswered, post
+from gateway.web.client import Unanswered
+from gateway.web.client import call as web_call
 
 
 def the_reactor() -> Any:
@@ -627,7 +628,9 @@ async def test_a_webhook_goes_to_a_verified_receiver_only(env: RealEnv, ca_file:
         port: Any = await env.net.listen("127.0.0.1:0", terminal.factory)
         env.net.names._lookup = lambda host: ["127.0.0.1"]  # type: ignore[attr-defined]
         url = f"https://{name}:{port.getHost().port}/"
-        call = post(env, url, b"{}", (), refusal=lambda _: None, limit=2.0, ca_file=str(ca_file))
+        calling = web_call(
+            env, "POST", url, (), b"{}", refusal=lambda _: None, limit=2.0, ca_file=str(ca_file)
+        )
         with pytest.raises(Unanswered, match="not HTTP|did not answer|hung up" if fits else "another name"):
-            await call
+            await calling
         await port.stopListening()

@@ -24,7 +24,8 @@ from gateway.notify import _retry_after, id_of, sign
 from gateway.settings.receivers import key_of, objection, refusal
 from gateway.settings.types import Secret, Tell
 from gateway.store.base import Notice
-from gateway.web.client import MAX_ANSWER, Answered, Unanswered, post
+from gateway.web.client import MAX_ANSWER, Answered, Unanswered
+from gateway.web.client import call as web_call
 from tests.gateway.api_world import T0, ApiWorld, delivery, event, message, settings
 from tests.standard_webhooks import Forged, verify
 
@@ -320,8 +321,10 @@ class Place:
         run(self.env.world, listen())
 
     def post(self, url: str = "http://hook.example/a?b=c", limit: float = 20.0) -> Answered:
-        call = post(self.env, url, b"{}", (("X-One", "1"),), refusal=lambda _: None, limit=limit)
-        return run(self.env.world, call)
+        calling = web_call(
+            self.env, "POST", url, (("X-One", "1"),), b"{}", refusal=lambda _: None, limit=limit
+        )
+        return run(self.env.world, calling)
 
     def fails(self, limit: float = 20.0) -> str:
         with pytest.raises(Unanswered) as raised:
@@ -408,7 +411,7 @@ def test_an_address_is_asked_about_before_a_packet_is_sent() -> None:
         return "it is private"
 
     with pytest.raises(Unanswered, match=r"10\.0\.0\.1:80 is not called: it is private"):
-        run(place.env.world, post(place.env, "http://10.0.0.1/", b"", (), refusal=no, limit=5.0))
+        run(place.env.world, web_call(place.env, "POST", "http://10.0.0.1/", (), refusal=no, limit=5.0))
     assert asked == ["10.0.0.1"]
     assert not any("connects" in line for line in place.env.world.recent)
 

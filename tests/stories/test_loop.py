@@ -149,11 +149,19 @@ def test_a_page_that_does_not_come_back_is_not_told_of(said: list[str]) -> None:
 @pytest.mark.parametrize(
     ("weather", "status", "words"),
     [
-        ({"refuse": True}, 200, "Connection was refused by other side: 10.7.0.1:80 refused"),
-        ({"blackhole": True}, 200, "User timeout caused connection failure: 10.7.0.1:80 did not answer"),
-        ({"unknown": True}, 200, "DNS lookup failed: 10.7.0.1 is not known"),
-        ({"cut_heard": 0}, 200, "no answer (ResponseNeverReceived)"),
-        ({"cut_sent": 1, "ending": "silence"}, 200, "no answer within 5 s"),
+        (
+            {"refuse": True},
+            200,
+            "it could not be reached: Connection was refused by other side: 10.7.0.1:80 refused",
+        ),
+        (
+            {"blackhole": True},
+            200,
+            "it could not be reached: User timeout caused connection failure: 10.7.0.1:80 did not answer",
+        ),
+        ({"unknown": True}, 200, "it could not be reached: DNS lookup failed: 10.7.0.1 is not known"),
+        ({"cut_heard": 0}, 200, "it hung up without an answer"),
+        ({"cut_sent": 1, "ending": "silence"}, 200, "it did not answer within 5 s"),
         ({}, 404, "it answers 404"),
         ({}, 301, "it answers 301"),
     ],
