@@ -8,7 +8,7 @@
 
 Two readers look at every request: ours finds where a head, a body or a chunk ends and checks each octet
 of the head; `httptools` (the parser of Node.js) splits the fields and follows the framing. Where the two
-disagree about the end of a message, the request is refused. ``docs/decisions/http-server.md`` says why.
+disagree about the end of a message, the request is refused. ``docs/decisions/0002-http-server.md`` says why.
 """
 
 from gateway.web.messages import (
