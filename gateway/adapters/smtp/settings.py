@@ -13,7 +13,7 @@ from gateway.adapters.smtp.envelope import MAX_BASE, BounceAddress
 from gateway.model import LinkName
 from gateway.outcome import Level
 from gateway.settings.kinds import host_and_port, is_loopback
-from gateway.settings.types import Duration, Endpoint, Form, LinkSettings, ListenAt, Objection, Secret, Size
+from gateway.settings.types import Duration, Endpoint, LinkSettings, ListenAt, Objection, Secret, Size
 from protocols.smtp import messages as m
 
 LEAST_SECRET = 16  # characters of bounce_secret: what a person can still type, and nobody can try out
@@ -52,7 +52,7 @@ class SmtpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Secret | None, Meta(description="What makes the tokens: nobody else can invent one.")
     ] = None
     subject: Annotated[
-        Form | None, Meta(description="Subject, with {class}, {ref}, {short}; none: there is none.")
+        str | None, Meta(description="Subject, with {class}, {ref}, {short}; none: there is none.")
     ] = "{class}: {short}"
     reports: Annotated[
         Literal["none", "failure", "relayed", "success"],
