@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.rig import Answer, Rig, until
+from tests.peers import missing
 
 pytestmark = pytest.mark.crash
 
@@ -30,9 +32,7 @@ _numbers = itertools.count(1)
 def needs(there: object, what: str) -> None:
     """Skip with a reason; in CI that is a failure."""
     if not there:
-        if os.environ.get("CI") == "true":
-            pytest.fail(what)
-        pytest.skip(what)
+        missing(what)
 
 
 @contextlib.contextmanager
@@ -105,6 +105,22 @@ def test_f07_a_sync_that_fails_ends_the_daemon(tmp_path: Path, nth: int) -> None
         assert time.monotonic() - began < UP_AGAIN * 4  # "did not hang": the machine may be busy
         for id_ in accepted:
             assert rig.status(id_, wait=20)["outcome"] == "confirmed"
+
+
+def test_f07_a_folder_that_does_not_sync_ends_the_start(tmp_path: Path) -> None:
+    """SQLite says nothing of it; the gateway syncs the folder by itself, and says which folder and why."""
+    needs(STRACE, "needs strace (Debian package strace)")
+    trace = tmp_path / "trace"
+    inject = [str(STRACE), "-f", "-y", "-o", str(trace), "-e", "trace=fsync"]
+    inject += [
+        "-e",
+        "inject=fsync:error=EIO:when=2",
+    ]  # SQLite uses fdatasync: the note's file, then its folder
+    with Rig(tmp_path) as rig:
+        rig.start(prefix=inject, ready=False)
+        assert rig.gateway.ended() == 74, rig.gateway.tail()
+        assert f"<{tmp_path}>) = -1 EIO" in re.sub(" +", " ", trace.read_text())
+        assert "Input/output error" in rig.gateway.tail()
 
 
 def test_f09_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:

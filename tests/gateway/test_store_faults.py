@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from gateway.settings.types import Durability
 from gateway.store.sqlite import open_store, opening, writer
 from tests.contract.store_case import FAX, SAFE, WEB, SqliteCase
 from tests.gateway.store_env import StoreEnv, run
+from tests.peers import missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,13 +35,6 @@ def needs(program: str) -> str:
     if found is None:
         missing(f"{program} is not installed")
     return found
-
-
-def missing(reason: str) -> NoReturn:
-    """Skip and say why; in CI everything must be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture

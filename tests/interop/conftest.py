@@ -6,11 +6,7 @@ import subprocess
 
 import pytest
 
-
-def _missing(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+from tests.peers import missing
 
 
 @pytest.fixture(scope="session")
@@ -18,44 +14,44 @@ def net_snpp() -> None:
     """Skipped with a reason where Net::SNPP is not installed; a failure where the environment says CI=true."""
     look = ["perl", "-MNet::SNPP::Server", "-e", "1"]
     if shutil.which("perl") is None or subprocess.run(look, capture_output=True).returncode:
-        _missing("Net::SNPP is not installed (Debian package libnet-snpp-perl)")
+        missing("Net::SNPP is not installed (Debian package libnet-snpp-perl)")
 
 
 @pytest.fixture(scope="session")
 def curl() -> None:
     """The same for curl."""
     if shutil.which("curl") is None:
-        _missing("curl is not installed (Debian package curl)")
+        missing("curl is not installed (Debian package curl)")
 
 
 @pytest.fixture(scope="session")
 def postfix() -> None:
     """The same for Postfix, which only root can start."""
     if shutil.which("postfix") is None:
-        _missing("postfix is not installed (Debian package postfix)")
+        missing("postfix is not installed (Debian package postfix)")
     if os.getuid() != 0:
-        _missing("a private Postfix can be started by root only")
+        missing("a private Postfix can be started by root only")
 
 
 @pytest.fixture(scope="session")
 def swaks() -> None:
     """The same for swaks."""
     if shutil.which("swaks") is None:
-        _missing("swaks is not installed (Debian package swaks)")
+        missing("swaks is not installed (Debian package swaks)")
 
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> None:
     """The same for systemd-analyze, from the version on that looks at units which are not installed."""
     if shutil.which("systemd-analyze") is None:
-        _missing("systemd-analyze is not installed (Debian package systemd)")
+        missing("systemd-analyze is not installed (Debian package systemd)")
     found = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True).stdout
     if int(found.split()[1].partition("~")[0].partition(".")[0]) < 250:
-        _missing("systemd-analyze is older than 250")
+        missing("systemd-analyze is older than 250")
 
 
 @pytest.fixture(scope="session")
 def socket_activate() -> None:
     """The same for systemd's launcher that hands sockets over."""
     if shutil.which("systemd-socket-activate") is None:
-        _missing("systemd-socket-activate is not installed (Debian package systemd)")
+        missing("systemd-socket-activate is not installed (Debian package systemd)")
