@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from gateway.cli import place, screen
-from gateway.cli.surface import Surface, alone
+from gateway.cli.daemon import Document
+from gateway.cli.surface import Surface, alone, on_daemon
 from gateway.cli.trouble import DISK, REFUSED, Trouble
 from gateway.settings import kinds
 from gateway.settings.types import Rate
@@ -315,7 +316,7 @@ def demo(at: Surface, once: bool) -> None:
 
 @click.group()
 def sim() -> None:
-    """Simulated carriers, for trying and testing.
+    """Simulated carriers, for trying and testing; and cutting a demo off.
 
     They speak the real protocol, misbehave as told, and keep a log of what reached the pager.
 
@@ -324,7 +325,50 @@ def sim() -> None:
       gateway sim snpp
       gateway sim smtp
       gateway sim wctp
+      gateway sim cut internet
     """
+
+
+_PATHS = click.Choice(["internet", "phone", "lan", "cell"])
+
+
+@sim.command()
+@click.argument("path", type=_PATHS)
+@click.option("--for", "lasting", metavar="TIME", help="Like 60s; without: until gateway sim mend.")
+@click.option("--refuse", is_flag=True, help="New connections fail at once instead of hanging.")
+@on_daemon
+def cut(at: Surface, path: str, lasting: str | None, refuse: bool) -> None:
+    """Cut what a running demo needs to get out: connections break, new ones hang.
+
+    Only a demo can be cut: elsewhere carriers are real.
+
+    \b
+    Examples:
+      gateway sim cut internet
+      gateway sim cut internet --for 60s
+      gateway sim cut phone --refuse
+    """
+    _show_path(at, at.daemon.post("/v1/sim/cut", {"path": path, "for": lasting, "refuse": refuse}))
+
+
+@sim.command()
+@click.argument("path", type=_PATHS)
+@on_daemon
+def mend(at: Surface, path: str) -> None:
+    """Mend what was cut: what waits goes out.
+
+    \b
+    Examples:
+      gateway sim mend internet
+    """
+    _show_path(at, at.daemon.post("/v1/sim/mend", {"path": path}))
+
+
+def _show_path(at: Surface, answer: Document) -> None:
+    if at.json:
+        screen.show_json(answer)
+    else:
+        screen.say(f" {answer['says']}")
 
 
 @sim.command()
