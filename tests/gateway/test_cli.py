@@ -1289,6 +1289,35 @@ def test_a_quirk_of_wctp_that_cannot_be_read_shows_one_that_can(here: Path, word
     assert "Write " in result.stderr
 
 
+def test_cutting_a_demo(gateway: FakeGateway) -> None:
+    """What the gateway says of it; a gateway that is no demo says no."""
+    answer = a.CutPath(
+        path="internet", cut=True, until=None, links=("acme.net",), says="The Internet is cut."
+    )
+    gateway.on("POST", "/v1/sim/cut", answer)
+    assert call("sim", "cut", "internet", "--for", "60s").stdout == " The Internet is cut.\n"
+    assert gateway.heard[-1][3] == {"path": "internet", "for": "60s", "refuse": False}
+    assert json.loads(call("sim", "cut", "internet", "--refuse", "--json").stdout)["links"] == ["acme.net"]
+    assert gateway.heard[-1][3] == {"path": "internet", "for": None, "refuse": True}
+    gateway.on("POST", "/v1/sim/mend", msgspec.structs.replace(answer, cut=False, says="It is whole."))
+    assert call("sim", "mend", "internet").stdout == " It is whole.\n"
+    no = a.Problem(
+        type="/problems/not-a-demo",
+        title="Not a demo",
+        status=404,
+        code="not-a-demo",
+        detail="This gateway talks to real carriers; only a demo can be cut.",
+        errors=(),
+        retry=False,
+        stored=False,
+        request_id="r-1",
+    )
+    gateway.on("POST", "/v1/sim/cut", no, status=404)
+    result = call("sim", "cut", "internet")
+    assert (result.exit_code, "gateway demo" in result.stderr) == (5, True)
+    assert call("sim", "cut", "road").exit_code == 2
+
+
 # ---------------------------------------------------------------- the program
 
 
