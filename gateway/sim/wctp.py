@@ -46,7 +46,8 @@ MAX_RECIPIENTS = 100  # of one SendMsgMulti; ours
 MAX_BATCH = 10  # messages in one answer to a poll; WCTPlib's default
 MAX_QUEUE = 1000  # messages kept for a poller; above it he must poll before he sends (304); ours
 MAX_POLLERS = 1000  # ours
-MAX_KEPT = 10_000  # pages of transient clients that are remembered; ours
+MAX_KEPT = 10_000  # pages that are remembered for queries, and to know them again; ours
+MAX_PUSHES = 10_000  # under way at a time; what comes above waits for a poll; ours
 MAX_CHARACTERS = 240  # what a pager shows, said where `max_chars` says nothing else
 XML: Fields = (("Content-Type", "text/xml; charset=utf-8"),)
 HTML: Fields = (("Content-Type", "text/html"),)
@@ -175,6 +176,7 @@ class SimulatedWctp:
         self._tracked: OrderedDict[WctpId, _Tracked] = OrderedDict()
         self._pollers: OrderedDict[str, _Poller] = OrderedDict()
         self._taken: OrderedDict[str, Instant] = OrderedDict()
+        self._pushing = 0
         self.truth = truth
         self.push_to = push_to
         self.behave(quirks)
@@ -456,6 +458,8 @@ class SimulatedWctp:
             return
         if key is not None:
             self._taken[key] = self._env.now()
+            if len(self._taken) > MAX_KEPT:
+                self._taken.popitem(last=False)
         self._take(
             _Page(
                 recipient=recipient.recipient_id,
@@ -534,12 +538,16 @@ class SimulatedWctp:
     # Telling enterprises
 
     def _tell(self, said: _News, to: str, version: m.Version) -> None:
-        if self.push_to is None:
+        if self.push_to is None or self._pushing >= MAX_PUSHES:
             self._poller(to).put(said)
             return
-        Deferred.fromCoroutine(self._push(said, to, version, self.push_to)).addErrback(
-            lambda failure: log.failure("a simulated push failed", failure=failure)
-        )
+        self._pushing += 1
+        pushing = Deferred.fromCoroutine(self._push(said, to, version, self.push_to))
+        pushing.addErrback(lambda failure: log.failure("a simulated push failed", failure=failure))
+        pushing.addBoth(self._pushed)
+
+    def _pushed(self, result: object) -> None:
+        self._pushing -= 1
 
     async def _push(self, said: _News, to: str, version: m.Version, url: str) -> None:
         """Again for a while if nobody confirms it; then it waits for a poll."""

@@ -504,6 +504,22 @@ def test_what_cannot_be_pushed_waits_for_a_poll() -> None:
     assert polled(field.poll()) == ["QUEUED"]
 
 
+def test_pushes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes above waits for a poll at once, until others have ended."""
+    monkeypatch.setattr("gateway.sim.wctp.MAX_PUSHES", 1)
+    field = Field(HOST, progress=line("0:queued"))
+    for number in ("1", "2"):
+        field.ask(submit(number=number))
+    field.later(1)
+    assert [one.content.header.response_to for one in field.poll().messages] == ["2"]  # type: ignore[union-attr]
+    field.later(700)
+    assert len(field.poll("1").messages) == 1
+    host = Host(field)
+    field.ask(submit(number="3"))
+    field.later(1)
+    assert happened(*host.heard) == ["QUEUED"]
+
+
 def test_pushes_may_come_twice_and_backwards() -> None:
     """A receiver must take any order, and repeats."""
     field = Field(

@@ -138,7 +138,7 @@ def cuttable(story: Story, **ways: set[str]) -> Cuttable:
 
 @pytest.mark.parametrize("refuse", [False, True])
 def test_a_page_waits_for_the_only_way_out(tell: Tell, refuse: bool) -> None:
-    """Nothing leaves while it is cut, in the middle of a session too; after mending it does, once."""
+    """Nothing leaves while it is cut; after mending it does, once."""
     story = tell(DIRECT, terminals={ONE: {}})
     net = cuttable(story, internet={ONE})
     story.page("alice", text="before")
