@@ -1,4 +1,4 @@
-"""A simulated carrier as a process of its own: ``gateway sim snpp``, ``gateway sim smtp``."""
+"""A simulated carrier as a process of its own: ``gateway sim snpp``, ``gateway sim smtp`` and so on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.env import Env, Port
 from gateway.sim.smtp import SimulatedSmtp, SmtpQuirks
 from gateway.sim.snpp import SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
+from gateway.sim.wctp import SimulatedWctp, WctpQuirks
 
 
 class Simulated(Protocol):
@@ -33,6 +34,11 @@ def snpp(quirks: SnppQuirks, *, at: str, log: Path | None, as_json: bool) -> int
 def smtp(quirks: SmtpQuirks, *, reports_to: str | None, at: str, log: Path | None, as_json: bool) -> int:
     """A mail relay, which brings reports to *reports_to*; see ``_serve``."""
     return _serve("smtp", lambda env, truth: SimulatedSmtp(env, quirks, truth, reports_to), at, log, as_json)
+
+
+def wctp(quirks: WctpQuirks, *, push_to: str | None, at: str, log: Path | None, as_json: bool) -> int:
+    """A WCTP gateway, which tells enterprises at *push_to*; see ``_serve``."""
+    return _serve("wctp", lambda env, truth: SimulatedWctp(env, quirks, truth, push_to), at, log, as_json)
 
 
 def _serve(

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from gateway.cli import place, screen
-from gateway.cli.surface import Surface, alone
+from gateway.cli.daemon import Document
+from gateway.cli.surface import Surface, alone, on_daemon
 from gateway.cli.trouble import DISK, REFUSED, Trouble
 from gateway.settings import kinds
 from gateway.settings.types import Rate
@@ -315,7 +316,7 @@ def demo(at: Surface, once: bool) -> None:
 
 @click.group()
 def sim() -> None:
-    """Simulated carriers, for trying and testing.
+    """Simulated carriers, for trying and testing; and cutting a demo off.
 
     They speak the real protocol, misbehave as told, and keep a log of what reached the pager.
 
@@ -323,7 +324,51 @@ def sim() -> None:
     Examples:
       gateway sim snpp
       gateway sim smtp
+      gateway sim wctp
+      gateway sim cut internet
     """
+
+
+_PATHS = click.Choice(["internet", "phone", "lan", "cell"])
+
+
+@sim.command()
+@click.argument("path", type=_PATHS)
+@click.option("--for", "lasting", metavar="TIME", help="Like 60s; without: until gateway sim mend.")
+@click.option("--refuse", is_flag=True, help="New connections fail at once instead of hanging.")
+@on_daemon
+def cut(at: Surface, path: str, lasting: str | None, refuse: bool) -> None:
+    """Cut what a running demo needs to get out: connections break, new ones hang.
+
+    Only a demo can be cut: elsewhere carriers are real.
+
+    \b
+    Examples:
+      gateway sim cut internet
+      gateway sim cut internet --for 60s
+      gateway sim cut phone --refuse
+    """
+    _show_path(at, at.daemon.post("/v1/sim/cut", {"path": path, "for": lasting, "refuse": refuse}))
+
+
+@sim.command()
+@click.argument("path", type=_PATHS)
+@on_daemon
+def mend(at: Surface, path: str) -> None:
+    """Mend what was cut: what waits goes out.
+
+    \b
+    Examples:
+      gateway sim mend internet
+    """
+    _show_path(at, at.daemon.post("/v1/sim/mend", {"path": path}))
+
+
+def _show_path(at: Surface, answer: Document) -> None:
+    if at.json:
+        screen.show_json(answer)
+    else:
+        screen.say(f" {answer['says']}")
 
 
 @sim.command()
@@ -523,6 +568,198 @@ def smtp(
     from gateway.app.simulate import smtp as serve
 
     at.end(serve(quirks, reports_to=reports_to, at=f"{host}:{port}", log=log, as_json=at.json))
+
+
+@sim.command()
+@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8737, show_default=True, help="0: any.")
+@click.option(
+    "--login", metavar="ID:CODE", help="senderID and securityCode to be shown; without, any are taken."
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Before a page is answered.",
+)
+@click.option(
+    "--progress",
+    metavar="SECONDS:WHAT[:TEXT]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_progress_of_wctp, values)),
+    help="What becomes of a page: queued, delivered, read, failed[:CODE], reply:TEXT or choice:NUMBER.",
+)
+@click.option(
+    "--push-to",
+    metavar="URL",
+    callback=lambda context, option, value: _a_url(value, "--push-to"),
+    help="Where that is pushed for pages of enterprises; without, they poll.",
+)
+@click.option("--push-twice", is_flag=True, help="Push everything twice.")
+@click.option("--push-backwards", is_flag=True, help="Tell of what comes last first.")
+@click.option(
+    "--poll-interval",
+    type=click.IntRange(0, 86_400),
+    metavar="SECONDS",
+    help="Between polls; one that comes earlier is answered 600.",
+)
+@click.option(
+    "--refuse",
+    metavar="[STEP:]CODE[:SHARE]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_refusal_of_wctp, values)),
+    help="Answer SUBMIT, POLL, QUERY or LOOKUP (SUBMIT if not said) with CODE, for a share (0.3), or for the "
+    "first so many (x3).",
+)
+@click.option(
+    "--http-status",
+    type=click.IntRange(200, 599),
+    default=200,
+    show_default=True,
+    help="HTTP status of every answer that says no.",
+)
+@click.option(
+    "--recipients",
+    metavar="REGEX",
+    callback=lambda context, option, value: _a_pattern(value, "--recipients"),
+    help="What a recipientID looks like; others are answered 403.",
+)
+@click.option(
+    "--max-chars",
+    type=click.IntRange(1, 65_535),
+    help="Longer texts are cut where the sender allows it, else answered 411.",
+)
+@click.option("--truncate/--no-truncate", default=True, help="Whether longer texts are cut at all.")
+@click.option("--choices/--no-choices", default=True, help="Whether multiple choice is taken; if not: 414.")
+@click.option(
+    "--throttle",
+    metavar="RATE",
+    callback=lambda context, option, value: None if value is None else _a_rate(value),
+    help="Pages taken, like 20/s or 10/min; above it the answer is 602.",
+)
+@click.option(
+    "--lose-answer",
+    type=click.IntRange(0),
+    metavar="BYTES",
+    help="Hang up after so many bytes of the answer to a page; it has reached the pager.",
+)
+@click.option(
+    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
+)
+@click.option("--hang", is_flag=True, help="Take pages and never answer.")
+@click.option("--html", is_flag=True, help="A captive portal: answer everything by a web page, take nothing.")
+@click.option("--silent", is_flag=True, help="Say yes, and let nothing reach the pager.")
+@click.option(
+    "--wctp-version",
+    "version",
+    metavar="NAME",
+    callback=lambda context, option, value: _a_version(value, "--wctp-version"),
+    help="wctpVersion of all that it says; without, as the sender spells it.",
+)
+@click.option(
+    "--doctype",
+    metavar="URL",
+    callback=lambda context, option, value: _a_url(value, "--doctype"),
+    help="DOCTYPE of all that it says.",
+)
+@click.option("--confirmation", is_flag=True, help="wctp-Confirmation where another answer is due.")
+@click.option("--empty-text", is_flag=True, help="Nothing inside of success and failure.")
+@click.option("--http10", is_flag=True, help="Answer in HTTP/1.0.")
+@click.option("--close", is_flag=True, help="Hang up after every answer.")
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="File for what reached the pager, a JSON line each."
+)
+@alone
+def wctp(
+    at: Surface,
+    bind: str,
+    port: int,
+    push_to: str | None,
+    refuse: tuple[tuple[str, int, float, int | None], ...],
+    progress: tuple[tuple[float, str, str], ...],
+    throttle: Rate | None,
+    log: Path | None,
+    **quirks: Any,
+) -> None:
+    """A carrier's gateway that speaks WCTP 1.0 to 1.3 over HTTP, at /wctp, for trying and testing.
+
+    What becomes of a page is pushed, kept for polls, or told to who asks by tracking number, as fits how it
+    was submitted and what its sender asked to be told of. The log is the truth about what reached the pager,
+    whatever was answered. Ctrl-C ends it.
+
+    \b
+    Examples:
+      gateway sim wctp
+      gateway sim wctp --progress 1:queued --progress 3:read --progress 9:reply:OK
+      gateway sim wctp --progress 5:choice:1 --push-to http://127.0.0.1:8081/wctp --push-twice
+      gateway sim wctp --login st-anne:K7-blue-91 --poll-interval 10 --refuse 606:x3
+      gateway sim wctp --max-chars 80 --no-choices --refuse POLL:604:0.3
+      gateway sim wctp --port 0 --lose-answer 0 --log pager.jsonl --json
+    """
+    from gateway.sim import wctp as simulation
+
+    told = simulation.WctpQuirks(
+        refusals=tuple(
+            simulation.Refusal(step=step, code=code, share=share, first=first)
+            for step, code, share, first in refuse
+        ),
+        progress=tuple(
+            simulation.Progress(after=after, what=what, text=text) for after, what, text in progress
+        ),
+        rate=throttle,
+        **quirks,
+    )
+    host = f"[{bind}]" if ":" in bind else bind
+    from gateway.app.simulate import wctp as serve
+
+    at.end(serve(told, push_to=push_to, at=f"{host}:{port}", log=log, as_json=at.json))
+
+
+def _a_refusal_of_wctp(text: str) -> tuple[str, int, float, int | None]:
+    found = re.fullmatch(
+        r"(?:(SUBMIT|POLL|QUERY|LOOKUP):)?([3-6][0-9]{2})(?::(?:x([0-9]{1,9})|(0?\.[0-9]+|1|0)))?",
+        text,
+        re.ASCII,
+    )
+    if found is None:
+        raise click.BadParameter("Write 606, 606:x3, SUBMIT:403:0.3 or POLL:600", param_hint="--refuse")
+    return found[1] or "SUBMIT", int(found[2]), float(found[4] or 1), int(found[3]) if found[3] else None
+
+
+def _a_progress_of_wctp(text: str) -> tuple[float, str, str]:
+    found = re.fullmatch(
+        r"([0-9]+(?:\.[0-9]+)?):(?:(queued|delivered|read)|(failed)(?::([3-6][0-9]{2}))?"
+        r"|(reply):(\S.{0,999})|(choice):([1-9][0-9]?))",
+        text,
+        re.ASCII,
+    )
+    if found is None or not text.isprintable():
+        raise click.BadParameter(
+            "Write 2:delivered, 5:failed:501, 9:reply:OK or 9:choice:1", param_hint="--progress"
+        )
+    what = found[2] or found[3] or found[5] or found[7]
+    return float(found[1]), what, found[4] or found[6] or found[8] or ""
+
+
+def _a_url(text: str | None, option: str) -> str | None:
+    if text is not None and re.fullmatch(r"https?://[!#-&(-;=?-~]{1,240}", text, re.ASCII) is None:
+        raise click.BadParameter("Write http://127.0.0.1:8081/wctp", param_hint=option)
+    return text
+
+
+def _a_version(text: str | None, option: str) -> str | None:
+    if text is not None and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text, re.ASCII) is None:
+        raise click.BadParameter("Write wctp-dtd-v1r3", param_hint=option)
+    return text
+
+
+def _a_pattern(text: str | None, option: str) -> str | None:
+    try:
+        re.compile(text or "")
+    except re.error as mistake:
+        raise click.BadParameter(f"{mistake}. Write [0-9]{{7}}", param_hint=option) from None
+    return text
 
 
 def _a_refusal_of_mail(text: str) -> tuple[str, int, float]:
