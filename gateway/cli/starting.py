@@ -323,6 +323,7 @@ def sim() -> None:
     Examples:
       gateway sim snpp
       gateway sim smtp
+      gateway sim tap
     """
 
 
@@ -523,6 +524,249 @@ def smtp(
     from gateway.app.simulate import smtp as serve
 
     at.end(serve(quirks, reports_to=reports_to, at=f"{host}:{port}", log=log, as_json=at.json))
+
+
+@sim.command()
+@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=10001, show_default=True, help="0: any.")
+@click.option(
+    "--pty",
+    type=click.Path(path_type=Path),
+    help="Be a serial port instead: a pseudo-terminal, and a link to it at this path.",
+)
+@click.option("--modem", is_flag=True, help="A modem is in front: ATDT and any number calls the terminal.")
+@click.option(
+    "--baud",
+    metavar="BAUD",
+    default="fast",
+    show_default=True,
+    callback=lambda context, option, value: _a_speed(value),
+    help="Speed of the line, like 300, 1200, 2400; or fast.",
+)
+@click.option("--parity", type=click.Choice(["none", "even", "odd"]), default="none", show_default=True)
+@click.option(
+    "--dial",
+    metavar="RESULT[:CALLS]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_dialling, values)),
+    help="What the modem says for so many calls (all if not said): busy, no-dialtone, no-answer, voice, "
+    "no-carrier.",
+)
+@click.option("--calls", type=click.IntRange(0), metavar="N", help="Misbehave in the first N calls only.")
+@click.option(
+    "--banner",
+    type=click.IntRange(0, 10_000_000),
+    metavar="OCTETS",
+    default=0,
+    help="So much text before ID=.",
+)
+@click.option(
+    "--slow-id",
+    type=click.FloatRange(0, 50),
+    metavar="SECONDS",
+    default=0.0,
+    help="From the first CR to ID=.",
+)
+@click.option(
+    "--id",
+    "prompt",
+    type=click.Choice(["plain", "lines", "split", "repeated", "garbled", "unasked"]),
+    default="plain",
+    show_default=True,
+    help="How ID= comes: with line ends, in pieces, three times, unreadable at first, without any CR.",
+)
+@click.option(
+    "--password",
+    callback=lambda context, option, value: None if value is None else _a_password(value),
+    help="Ask for this one; without, any is taken.",
+)
+@click.option(
+    "--logon",
+    type=click.Choice(["taken", "refused", "dropped"]),
+    default="taken",
+    show_default=True,
+    help="Refuse it as a wrong password (509), or hang up.",
+)
+@click.option("--codes/--no-codes", default=True, help="Whether it says response codes (TAP 1.6 and later).")
+@click.option("--tap-version", metavar="X.Y", default="1.8", show_default=True, help="What 110 says.")
+@click.option("--welcome", metavar="TEXT", default="", help="What 114 says at logon.")
+@click.option(
+    "--go-ahead",
+    type=click.Choice(["said", "alone", "wrong", "missing"]),
+    default="said",
+    show_default=True,
+    help="Say it without the ACK before it, wrongly, or not at all.",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    default=0,
+    help="Lines of text before each answer.",
+)
+@click.option(
+    "--nak-first",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    help="The first N blocks of a call arrive damaged (514 NAK).",
+)
+@click.option(
+    "--block-limit",
+    metavar="OCTETS[:nak]",
+    callback=lambda context, option, value: (None, "rs") if value is None else _a_block_limit(value),
+    help="Refuse longer blocks by 513 RS, or by NAK.",
+)
+@click.option(
+    "--pages",
+    metavar="N[:END]",
+    callback=lambda context, option, value: (None, "112") if value is None else _a_page_limit(value),
+    help="Pages of a call; then 112 or 113 to the next, ack (112 with the last yes), or hang-up.",
+)
+@click.option(
+    "--drop-in-block",
+    type=click.IntRange(1, 1000),
+    metavar="OCTETS",
+    help="Hang up after so many octets of a block.",
+)
+@click.option(
+    "--refuse",
+    metavar="[PAGER:]CODE[:SHARE]",
+    multiple=True,
+    callback=lambda context, option, values: tuple(map(_a_refusal_of_a_page, values)),
+    help="Answer a page to PAGER (any if not said) with CODE, for a share of the pages.",
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Before a page is answered.",
+)
+@click.option(
+    "--mute",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    help="Say nothing to the first N pages of a call; they have reached the pager.",
+)
+@click.option(
+    "--lose-answer",
+    type=click.IntRange(0),
+    metavar="BYTES",
+    help="Hang up after so many bytes of the answer to a page; it has reached the pager.",
+)
+@click.option(
+    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
+)
+@click.option("--silent", is_flag=True, help="Say yes, and let nothing reach the pager.")
+@click.option("--regret", is_flag=True, help="RS at log-off: some page was not good after all.")
+@click.option(
+    "--goodbye",
+    type=click.Choice(["said", "hang-up", "silent"]),
+    default="said",
+    show_default=True,
+    help="Hang up at log-off without a word, or stay on the line in silence.",
+)
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="File for what reached the pager, a JSON line each."
+)
+@alone
+def tap(
+    at: Surface,
+    bind: str,
+    port: int,
+    pty: Path | None,
+    modem: bool,
+    baud: int | None,
+    dial: tuple[tuple[str, int | None], ...],
+    block_limit: tuple[int | None, Any],
+    pages: tuple[int | None, Any],
+    refuse: tuple[tuple[str | None, int, float], ...],
+    tap_version: str,
+    log: Path | None,
+    **more: Any,
+) -> None:
+    """A paging terminal that speaks TAP, also called IXO or PET, for trying and testing.
+
+    Who connects is on the line, as behind a serial cable or a network modem; with --modem, has to dial.
+    Quirks count anew in each call. The log is the truth about what reached the pager, whatever was answered.
+    Ctrl-C ends it.
+
+    \b
+    Examples:
+      gateway sim tap
+      gateway sim tap --pty ./modem --modem --baud 1200 --log pager.jsonl
+      gateway sim tap --modem --dial busy:2 --dial no-carrier:1
+      gateway sim tap --slow-id 12 --id split --parity even --no-codes
+      gateway sim tap --pages 9:112 --block-limit 230:nak --refuse 5551999:511
+      gateway sim tap --mute 1 --calls 1 --port 0 --json
+    """
+    from gateway.sim import tap as simulation
+
+    quirks = simulation.TapQuirks(
+        dialling=tuple(
+            simulation.Dialling(result=result.upper().replace("-", " "), calls=calls)
+            for result, calls in dial
+        ),
+        version=tap_version,
+        block_limit=block_limit[0],
+        beyond=block_limit[1],
+        pages=pages[0],
+        full=pages[1],
+        refusals=tuple(
+            simulation.Refusal(pager=pager, code=code, share=share) for pager, code, share in refuse
+        ),
+        **more,
+    )
+    host = f"[{bind}]" if ":" in bind else bind
+    where = f"{host}:{port}" if pty is None else f"pty:{pty}"
+    from gateway.app.simulate import tap as serve
+
+    at.end(serve(quirks, baud=baud, modem=modem, at=where, log=log, as_json=at.json))
+
+
+def _a_speed(text: str) -> int | None:
+    if text == "fast":
+        return None
+    if not re.fullmatch("[0-9]{2,6}", text, re.ASCII) or not 50 <= int(text) <= 115_200:
+        raise click.BadParameter("Write 300, 1200 or fast", param_hint="--baud")
+    return int(text)
+
+
+def _a_dialling(text: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"(busy|no-dialtone|no-answer|voice|no-carrier)(?::([0-9]{1,6}))?", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write busy, no-carrier:2 or no-dialtone:1", param_hint="--dial")
+    return found[1], None if found[2] is None else int(found[2])
+
+
+def _a_password(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9]{1,16}", text, re.ASCII):
+        raise click.BadParameter("Write up to 16 letters and digits", param_hint="--password")
+    return text
+
+
+def _a_block_limit(text: str) -> tuple[int, str]:
+    found = re.fullmatch(r"([0-9]{2,4})(?::(rs|nak))?", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write 230 or 230:nak", param_hint="--block-limit")
+    return int(found[1]), found[2] or "rs"
+
+
+def _a_page_limit(text: str) -> tuple[int, str]:
+    found = re.fullmatch(r"([0-9]{1,4})(?::(112|113|ack|hang-up))?", text, re.ASCII)
+    if found is None or int(found[1]) == 0:
+        raise click.BadParameter("Write 9, 9:113, 1:ack or 9:hang-up", param_hint="--pages")
+    return int(found[1]), found[2] or "112"
+
+
+def _a_refusal_of_a_page(text: str) -> tuple[str | None, int, float]:
+    code = "50[456]|51[0123567]"  # 514 and what else has NAK is no word about a page
+    found = re.fullmatch(rf"(?:([0-9]{{1,32}}):)?({code})(?::(0?\.[0-9]+|1|0))?", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter("Write 512, 5551999:511 or 512:0.3", param_hint="--refuse")
+    return found[1], int(found[2]), float(found[3] or 1)
 
 
 def _a_refusal_of_mail(text: str) -> tuple[str, int, float]:
