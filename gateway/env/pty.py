@@ -69,17 +69,20 @@ class PtyPort:
     def closed(self) -> None:
         """The connection is over."""
         self._end = None
-        termios.tcflush(self._master, termios.TCIOFLUSH)  # the next one is not to hear what this one left
+        if self._nobody():  # the next one is not to hear what this one left
+            termios.tcflush(self._master, termios.TCIOFLUSH)
         self._watch()
+
+    def _nobody(self) -> bool:
+        seen = self._poll.poll(0)
+        return bool(seen) and not seen[0][1] & select.POLLIN  # POLLHUP alone
 
     def _watch(self) -> None:
         self._look = self._reactor.callLater(LOOK, self._see)
 
     def _see(self) -> None:
         self._look = None
-        seen = self._poll.poll(0)
-        nobody = seen and not seen[0][1] & select.POLLIN  # POLLHUP alone
-        protocol = None if nobody else self._factory.buildProtocol(None)
+        protocol = None if self._nobody() else self._factory.buildProtocol(None)
         if protocol is None:
             self._watch()
         else:
