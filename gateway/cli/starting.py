@@ -543,7 +543,13 @@ def smtp(
     callback=lambda context, option, value: _a_speed(value),
     help="Speed of the line, like 300, 1200, 2400; or fast.",
 )
-@click.option("--parity", type=click.Choice(["none", "even", "odd"]), default="none", show_default=True)
+@click.option(
+    "--parity",
+    type=click.Choice(["none", "even", "odd"]),
+    default="none",
+    show_default=True,
+    help="What the eighth bit of its octets says.",
+)
 @click.option(
     "--dial",
     metavar="RESULT[:CALLS]",

@@ -69,8 +69,12 @@ class PtyPort:
     def closed(self) -> None:
         """The connection is over."""
         self._end = None
-        if self._nobody():  # the next one is not to hear what this one left
-            termios.tcflush(self._master, termios.TCIOFLUSH)
+        if self._nobody():
+            # The next one is not to hear what this one left unread; what the other side holds of it can be
+            # thrown away only there.
+            other = os.open(self._name, os.O_RDWR | os.O_NOCTTY)
+            termios.tcflush(other, termios.TCIOFLUSH)
+            os.close(other)
         self._watch()
 
     def _nobody(self) -> bool:

@@ -27,12 +27,12 @@ from protocols.tap import messages as m
 from protocols.tap import session as s
 from protocols.tap.messages import Answer, Control, Message, answer_of
 from protocols.tap.server import TapFactory
-from protocols.timed import at_once
 
 SPEED = 1200  # bits per second that a modem names when octets go as fast as they can
 BITS = 10  # on the line for one octet: start, seven and parity (or eight), stop
 STEP = 0.02  # seconds of octets that are handed on together
 HOLD = 60.0  # seconds that a terminal without goodbye keeps the line: HylaFAX waits 30
+MAX_WAITING = 65_536  # octets that may be on their way to the terminal; a caller minutes ahead of the line
 APART = 0.3  # seconds between the pieces of an ID= that is split, or said again
 
 
@@ -174,9 +174,7 @@ class Call(Protocol):
         self._mute = False  # the answer due is not said
         self._full = False  # the line drops after the answer due
         self._leaving = False  # the goodbye is due
-        factory = TapFactory(
-            self, env.clock, rules=self._rules(), drained=at_once if house.baud is None else self._drained
-        )
+        factory = TapFactory(self, env.clock, rules=self._rules(), drained=self._drained)
         self._terminal: Any = factory.buildProtocol(None)
 
     def _rules(self) -> s.ServerRules:
@@ -204,6 +202,8 @@ class Call(Protocol):
             self._spoken = True
             self._house.called += 1
         self._in.put(data)
+        if self._in.waiting > MAX_WAITING:
+            self._cut()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end()
@@ -378,6 +378,7 @@ class Way:
         self._rate = None if baud is None else baud / BITS
         self._arrive = arrive
         self._queue: deque[tuple[bytes | Callable[[], object], float]] = deque()
+        self.waiting = 0  # octets that have not arrived yet
         self._free = 0.0  # when what is under way has arrived
         self._due: Any = None
         self._busy = False
@@ -387,11 +388,13 @@ class Way:
         if not self._queue and self._due is None and not self._busy:
             self._free = max(self._free, self._clock.seconds())
         self._queue.append((what, pause))
+        self.waiting += len(what) if isinstance(what, bytes) else 0
         self._go()
 
     def stop(self) -> None:
         """Nothing more arrives."""
         self._queue.clear()
+        self.waiting = 0
         if self._due is not None:
             self._due.cancel()
             self._due = None
@@ -424,6 +427,7 @@ class Way:
 
     def _hand_on(self, what: bytes | Callable[[], object]) -> None:
         if isinstance(what, bytes):
+            self.waiting -= len(what)
             self._arrive(what)
         else:
             what()

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from gateway.env import Address
@@ -148,6 +150,26 @@ def test_a_way_that_is_stopped_hands_on_nothing_more() -> None:
     clock.advance(10)
     assert came == b""
     assert not clock.getDelayedCalls()
+
+
+def test_a_caller_who_does_not_wait_for_the_line_is_dropped() -> None:
+    """Minutes of octets at once: nothing is kept of them."""
+    scene = Scene(baud=300)
+
+    class Pourer(Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"\r" * 100_000)
+
+        def connectionLost(self, reason: object = None) -> None:
+            lost.callback(scene.now)
+
+    async def pouring() -> float:
+        began = scene.now
+        await scene.endpoint().connect(Factory.forProtocol(Pourer))
+        return await lost - began
+
+    lost: Deferred = Deferred()
+    assert scene.run(pouring()) < 1
 
 
 @pytest.mark.parametrize("parity", ["even", "odd"])
