@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -140,28 +141,42 @@ def pagesend(terminal: Terminal, spool: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=spool, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_hylafax_pages_our_terminal(spools: Path) -> None:
-    """Its whole bring-up, dialling and TAP against our modem and terminal; what it makes of each quirk."""
+def delivered(cases: dict[str, tuple[tuple[str, ...], int, int]], spools: Path) -> dict[str, tuple[int, int]]:
+    """One job for each of *cases*, all at once: pagesend's exit code, and how many copies there are."""
     terminals = {
         what: Terminal(spools, f"terminal{number}", "--modem", *words)
-        for number, (what, (words, _, _)) in enumerate(HYLAFAX.items())
+        for number, (what, (words, _, _)) in enumerate(cases.items())
     }
-    found: dict[str, tuple[int, list[tuple[str, str]]]] = {}
+    found: dict[str, tuple[int, int]] = {}
     calls: dict[str, subprocess.Popen[bytes]] = {}
     with running(*(terminal.process for terminal in terminals.values())):
         try:
             for what, terminal in terminals.items():
                 calls[what] = pagesend(terminal.there(), spools / terminal.log.stem)
             for what, call in calls.items():
-                found[what] = (call.wait(LIMIT), terminals[what].texts)
+                code, texts = call.wait(3 * LIMIT), terminals[what].texts
+                found[what] = code, texts.count(("5551234", "bed 4: hello from HylaFAX"))
                 logs = spools.glob(f"{terminals[what].log.stem}/log/c*")
-                print(what, found[what], *(path.read_text() for path in logs), sep="\n")
+                print(what, code, texts, *(path.read_text() for path in logs), sep="\n")
+                assert len(texts) == found[what][1]
         finally:
             for call in calls.values():
                 call.kill()
                 call.wait()
-    copy = ("5551234", "bed 4: hello from HylaFAX")
-    assert found == {what: (code, [copy] * copies) for what, (_, code, copies) in HYLAFAX.items()}
+    return found
+
+
+def test_hylafax_pages_our_terminal(spools: Path) -> None:
+    """Its whole bring-up, dialling and TAP against our modem and terminal; what it makes of each quirk."""
+    found = delivered(HYLAFAX, spools)
+    assert found == {what: (code, copies) for what, (_, code, copies) in HYLAFAX.items()}
+
+
+@pytest.mark.long
+def test_hylafax_pages_again_without_a_goodbye(spools: Path) -> None:
+    """It waits half a minute, then puts back a job whose page was accepted: terminals must answer EOT."""
+    cases = {how: (("--goodbye", how), RETRY, 1) for how in ("hang-up", "silent")}
+    assert delivered(cases, spools) == dict.fromkeys(cases, (RETRY, 1))
 
 
 # ser2net and socat
@@ -294,3 +309,6 @@ async def test_twenty_five_pages_through_socat(socat: None, tmp_path: Path) -> N
             calls = await deliver(pages, Port(ours))
         assert calls == [[Taken] * 9 + [NotSent], [Taken] * 9 + [NotSent], [Taken] * 7]
         assert terminal.texts == wanted
+        terminal.process.signal(signal.SIGTERM)
+        assert terminal.process.ended() == 0
+        assert not os.path.lexists(terminal.link)
