@@ -37,6 +37,8 @@ from gateway.settings.types import Limits, Listen, Rate, Settings, Site
 from gateway.sim.smtp import Fate, SmtpQuirks
 from gateway.sim.smtp import Refusal as MailRefusal
 from gateway.sim.snpp import Progress, Refusal, SnppQuirks
+from gateway.sim.tap import Dialling, TapQuirks
+from gateway.sim.tap import Refusal as PageRefusal
 from gateway.sim.wctp import Progress as WctpProgress
 from gateway.sim.wctp import Refusal as WctpRefusal
 from gateway.sim.wctp import WctpQuirks
@@ -1316,6 +1318,82 @@ def test_cutting_a_demo(gateway: FakeGateway) -> None:
     result = call("sim", "cut", "internet")
     assert (result.exit_code, "gateway demo" in result.stderr) == (5, True)
     assert call("sim", "cut", "road").exit_code == 2
+
+
+def test_the_simulated_terminal_is_told_how_to_misbehave(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option is one quirk."""
+    told: list[Any] = []
+
+    def run(quirks: TapQuirks, **rest: Any) -> int:
+        told.append((quirks, rest))
+        return 0
+
+    monkeypatch.setattr(simulate, "tap", run)
+    words = (
+        "sim tap --port 0 --modem --baud 1200 --parity even --dial busy:2 --dial no-carrier --calls 3 "
+        "--banner 100 --slow-id 12 --id split --password 000000 --logon refused --no-codes --tap-version 1.6 "
+        "--welcome hello --go-ahead wrong --lines 3 --nak-first 2 --block-limit 230:nak --pages 9:113 "
+        "--drop-in-block 20 --refuse 5551999:511 --refuse 512:0.3 --delay 2 --mute 1 --lose-answer 3 "
+        "--lose-share 0.5 --silent --regret --goodbye silent --log t.jsonl"
+    )
+    assert call(*words.split()).exit_code == 0
+    quirks = TapQuirks(
+        calls=3,
+        dialling=(Dialling(result="BUSY", calls=2), Dialling(result="NO CARRIER")),
+        parity="even",
+        banner=100,
+        slow_id=12.0,
+        prompt="split",
+        password="000000",
+        logon="refused",
+        codes=False,
+        version="1.6",
+        welcome="hello",
+        go_ahead="wrong",
+        lines=3,
+        nak_first=2,
+        block_limit=230,
+        beyond="nak",
+        pages=9,
+        full="113",
+        drop_in_block=20,
+        refusals=(
+            PageRefusal(pager="5551999", code=511),
+            PageRefusal(pager=None, code=512, share=0.3),
+        ),
+        delay=2.0,
+        mute=1,
+        lose_answer=3,
+        lose_share=0.5,
+        silent=True,
+        regret=True,
+        goodbye="silent",
+    )
+    rest = {"baud": 1200, "modem": True, "at": "127.0.0.1:0", "log": Path("t.jsonl"), "as_json": False}
+    assert told == [(quirks, rest)]
+    assert call("sim", "tap", "--pty", "modem").exit_code == 0
+    rest = {"baud": None, "modem": False, "at": "pty:modem", "log": None, "as_json": False}
+    assert told[1] == (TapQuirks(), rest)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--baud slow",
+        "--baud 10",
+        "--dial engaged",
+        "--password a-b",
+        "--block-limit 230:ack",
+        "--pages 0",
+        "--pages 9:114",
+        "--refuse 514",
+        "--refuse abc:511",
+    ],
+)
+def test_a_quirk_of_the_terminal_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
+    """Exit code 2 and an example."""
+    result = call("sim", "tap", *words.split())
+    assert result.exit_code == 2 and "Write " in result.stderr
 
 
 # ---------------------------------------------------------------- the program
