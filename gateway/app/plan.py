@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.api.ports import PlannedLeg
 from gateway.errors import SubmissionError
-from gateway.model import Instant, Leg, LinkName, MessageClass, later
-from gateway.route import NoSuchTarget, expand, legs
+from gateway.model import Instant, Leg, MessageClass, later
+from gateway.route import ALL_WELL, NoSuchTarget, Outlook, expand, legs
 from gateway.settings.types import Settings
 
 
@@ -14,7 +14,7 @@ def explain(
     target: str,
     message_class: MessageClass,
     at: Instant,
-    resting: frozenset[LinkName] = frozenset(),
+    outlook: Outlook = ALL_WELL,
 ) -> tuple[PlannedLeg, ...]:
     """The legs of *target* in the order in which they would be opened, each with when and why.
 
@@ -26,7 +26,7 @@ def explain(
     hedge = settings.classes[message_class].next_leg_after
     planned: list[PlannedLeg] = []
     steps: dict[tuple[int, int], int] = {}
-    for leg in legs(settings, found, message_class, resting):
+    for leg in legs(settings, found, message_class, outlook):
         step = _step(steps, leg)
         planned.append(
             PlannedLeg(

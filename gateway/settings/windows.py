@@ -97,6 +97,11 @@ def open_until(windows: Iterable[Window], zone: ZoneInfo, wall: Instant) -> Inst
     return None if until == now else Instant((until - _EPOCH) // timedelta(microseconds=1))
 
 
+def local_time(at: Instant, zone: ZoneInfo) -> str:
+    """``02:30`` in *zone*."""
+    return f"{(_EPOCH + timedelta(microseconds=at)).astimezone(zone):%H:%M}"
+
+
 def _spans(windows: Iterable[Window], zone: ZoneInfo, now: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Those that begin on the days around *now*: yesterday's may last until today, tomorrow's may follow."""
     today = now.astimezone(zone).date()
