@@ -217,7 +217,9 @@ class Lane:
         return "failed" if self._breaker.last_until > now else None
 
     def prove(self, since: Instant) -> None:
-        """Connect, unless that went well after *since*: whether this way works has become a question."""
+        """Connect, unless that went well after *since* and nothing failed later: whether this way works has
+        become a question."""
+        since = max(since, self._failing_since or since)
         if self._mode == "open" and not self._conversations and self._last_reached < since:
             self._proving = True
             self.wake()
@@ -450,7 +452,7 @@ class Lane:
         if self._breaker.failed(now, unanswered=unanswered):
             self._proving = False
             log.warn("link rests: {link} until {until}", link=self.name, until=self._breaker.rests_until)
-            self._bell.ring("paths")
+        self._bell.ring("paths")
 
     # -------------------------------------------------------------- taking, for conversations
 

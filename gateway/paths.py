@@ -1,8 +1,8 @@
 """The Internet is down: when every way out by it rests, and whoever is asked outside does not answer either.
 
 Then critical and urgent pages go by phone and cell at once, those that wait already and those that come
-(delivery semantics 8.1). A link that nobody has tried knows nothing, so when one begins to rest the others
-of its path are connected to, although nothing waits for them.
+(delivery semantics 8.1). A link that nobody has tried knows nothing, so when one fails all of
+its path are connected to, although nothing waits for them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Paths:
     async def _round(self) -> float:
         ways = [lane for lane in self._lanes() if lane.path == INTERNET and lane.trouble not in _ORDERED]
         resting = [lane for lane in ways if lane.resting]
-        if resting:
+        if any(lane.trouble is not None for lane in ways):
             for lane in ways:
                 if not lane.resting:
                     lane.prove(later(self._env.now(), -PROVEN_FOR))
@@ -83,8 +83,9 @@ class Paths:
             self.says = None
             log.info("path works again: {path}", path=INTERNET)
             return
-        ways = "the only way out by it rests" if count == 1 else f"all {count} ways out by it rest"
-        self.says = f"the Internet is down: {ways}"
+        self.says = f"the Internet is down: all {count} ways out by it rest"
+        if count == 1:  # which may be the carrier as well
+            self.says = "the only way out over the Internet rests"
         log.error("path is down: {path}: all {count} links rest", path=INTERNET, count=count)
         links = tuple(lane.name for lane in self._lanes() if lane.path == INTERNET)
         if await self._pursuit.hurry(links, self._env.now(), HURRIED):

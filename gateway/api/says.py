@@ -361,7 +361,7 @@ def _of_opening(data: dict[str, Any], a: Around) -> str:
     """Why a way is tried now: what became of the one before it."""
     why, after, path = _text(data, "why"), _text(data, "after"), _text(data, "path")
     if why == "path_down" and path == "internet":
-        return _internet_down(a)
+        return _internet_down(a, _text(data, "link"))
     if why not in _AFTER or not after:
         return _OPENED.get(why, "")
     seconds = data.get("seconds")
@@ -373,12 +373,16 @@ def _of_opening(data: dict[str, Any], a: Around) -> str:
 _PATHS = {"internet": "Internet", "phone": "phone", "cell": "mobile network", "lan": "house network"}
 
 
-def _internet_down(a: Around) -> str:
+def _internet_down(a: Around, link: str) -> str:
+    """Why *link* is gone by, and not the Internet."""
     ways = sum(
         link.path == "internet" for carrier in a.settings.carriers.values() for link in carrier.links.values()
     )
-    rest = f"all {ways} ways out by it rest" if ways != 1 else "the only way out by it rests"
-    return f"The Internet is down ({rest}); going by phone at once"
+    own = a.settings.link(LinkName(link))
+    by = {"phone": "by phone", "cell": "by mobile network"}.get("" if own is None else own.path, "another way")
+    if ways == 1:
+        return f"The only way out over the Internet rests; going {by} at once"
+    return f"The Internet is down (all {ways} ways out by it rest); going {by} at once"
 
 
 _TROUBLES: dict[Trouble, str] = {
@@ -407,7 +411,7 @@ def _of_order(row: MessageRow, a: Around) -> list[str]:
     ways = {leg.path for leg in first_opened}
     around = row.message_class.pressing and ways and "internet" not in ways
     if around and any(leg.path == "internet" and leg.trouble == "rests" for leg in row.plan):
-        return [_internet_down(a)]
+        return [_internet_down(a, first_opened[0].link)]
     return list(said)[:MAX_NAMED]
 
 

@@ -129,7 +129,7 @@ class _Track:
         # Round a path that is down, as long as there is a way round that has not failed.
         down = outlook.down if facts.message_class.pressing else frozenset()
         ways = [n for n in self._indices if facts.plan[n].path not in down]
-        hopeful = any(n not in self._latest or not _failed(self._latest[n]) for n in ways)
+        hopeful = any(n not in self._latest or not _hopeless(self._latest[n]) for n in ways)
         busy = self._carried or any(leg.state is State.BEGUN for leg in self._legs)
         self._down = down if hopeful and not busy else frozenset()
         self._ways = ways if self._down else self._indices
@@ -278,9 +278,11 @@ _NOT_TRIED: dict[str | None, str] = {
 """Codes of misses in which nobody tried to reach the carrier."""
 
 
-def _failed(leg: LegFacts) -> bool:
-    """Whether nothing more comes of it."""
-    return leg.state in FINAL and (leg.state is not State.TAKEN or leg.setback)
+def _hopeless(leg: LegFacts) -> bool:
+    """Whether nothing comes of it, as far as one can tell now."""
+    if leg.state in FINAL:
+        return leg.state is not State.TAKEN or leg.setback
+    return leg.state is State.WAITING and leg.failures > 0
 
 
 def _order(leg: Leg) -> tuple[int, int, int]:
