@@ -379,7 +379,9 @@ def _internet_down(a: Around, link: str) -> str:
         link.path == "internet" for carrier in a.settings.carriers.values() for link in carrier.links.values()
     )
     own = a.settings.link(LinkName(link))
-    by = {"phone": "by phone", "cell": "by mobile network"}.get("" if own is None else own.path, "another way")
+    by = {"phone": "by phone", "cell": "by mobile network"}.get(
+        "" if own is None else own.path, "another way"
+    )
     if ways == 1:
         return f"The only way out over the Internet rests; going {by} at once"
     return f"The Internet is down (all {ways} ways out by it rest); going {by} at once"

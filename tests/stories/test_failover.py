@@ -107,10 +107,11 @@ def test_the_plan_is_followed_device_by_device(tell: Tell) -> None:
         "plans: {staff: {critical: [pager + desk, spare], urgent: [pager], normal: [pager], bulk: [pager]}}\n"
     )
     text += "defaults: {people: {plan: staff}}\n"
-    story = tell(text.replace("people: {plan", "people: {plan"), terminals={ONE: {}, FOUR: {}})
+    story = tell(text, terminals={ONE: {}, FOUR: {}})
     story.page("alice", message_class=CRITICAL)
     story.forward(1)
     assert {(copy.by, copy.pager) for copy in story.copies()} == {(ONE, PAGER), (FOUR, "1")}
+    story.forward(10)
     dead(story, ONE, TWO, THREE, FOUR)
     sent = story.page("alice", text="again", message_class=CRITICAL)
     story.forward(60)
