@@ -325,7 +325,7 @@ class Link(Answer, frozen=True, kw_only=True):
     why: str | None
     state: Literal["working", "idle", "resting", "maintenance", "suspended", "draining", "down"]
     breaker: Breaker | None
-    maintenance_until: Time | None
+    maintenance_until: Time | None = None
     sessions: int
     waiting: Annotated[dict[str, int], Meta(description="How many pages wait for it, by class.")]
     oldest_at: Time | None
