@@ -449,7 +449,8 @@ class House:
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
         if self.paths.says is not None:
-            reasons.append(f"{self.paths.says}; critical and urgent pages go other ways at once")
+            around = "" if self._no_way_out() else "; critical and urgent pages go other ways at once"
+            reasons.append(self.paths.says + around)
         reasons += self.loop.troubles.values()
         if self._tls is not None:
             reasons += self._tls.reasons
@@ -479,13 +480,16 @@ class House:
         oldest = self.watch.oldest(MessageClass.CRITICAL)
         if oldest is not None and oldest > WAITED_TOO_LONG:
             yield "critical-waiting"
-        if self.paths.down:
+        if self._no_way_out():
+            yield "links-down"
+        elif self.paths.down:
             yield "internet-down"
-        if all(
+
+    def _no_way_out(self) -> bool:
+        return all(
             status.mode != "open" or status.state in ("down", "resting", "maintenance")
             for status in self.status()
-        ):
-            yield "links-down"
+        )
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
