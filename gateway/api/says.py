@@ -364,7 +364,7 @@ def _of_opening(data: dict[str, Any], a: Around) -> str:
         return _internet_down(a, _text(data, "link"))
     if why not in _AFTER or not after:
         return _OPENED.get(why, "")
-    seconds = data.get("seconds")
+    seconds = data.get("waited")
     waited = spell(seconds) if isinstance(seconds, int | float) else "too long"
     said = _AFTER[why].format(way=a.way(after), seconds=waited)
     return f"{said}; what does not go over the {_PATHS.get(path, path)} comes first" if path else said

@@ -263,7 +263,7 @@ class _Track:
             case State.WAITING if before.failures:
                 return after | {"why": "not_reached" if before.failures == before.connects else "later"}
             case _:
-                return after | {"why": "waited", "seconds": self._hedge}
+                return after | {"why": "waited", "waited": self._hedge}
 
     def _same_device(self, one: LegFacts, other: LegFacts) -> bool:
         a, b = self._plan[one.leg], self._plan[other.leg]

@@ -178,7 +178,7 @@ def test_rules_test_says_which_rule_counts_and_why() -> None:
         ("one", 2, "refuse_page"),
         ("two", None, None),
     ]
-    assert [row["answer"] for row in found["links"][1]["table"]][0] == "550 to PAGEr"
+    assert found["links"][1]["table"][0]["answer"] == "550 to PAGEr"
     (only,) = json.loads(call("rules", "test", "spok", "hello", "--link", "two", "--json").stdout)["links"]
     assert "no rule counts, and the table of snpp does not name it" in only["says"]
 

@@ -216,6 +216,24 @@ def test_a_rate_is_never_exceeded(gaps: list[float]) -> None:
         assert sum(start <= t < later(start, 10) for t in taken) <= 5 + 50
 
 
+def test_a_link_that_failed_is_last_for_a_while() -> None:
+    """15 s after its last failure; longer after each fall that follows soon; a calm while, and it counts anew."""
+    breaker = Breaker(BreakerSettings())
+    assert breaker.last_until == 0
+    at, lasts = NOW, []
+    for _ in range(5):
+        breaker.failed(at)
+        at = later(at, 3)
+        breaker.failed(at)  # the same fall
+        lasts.append((breaker.last_until - at) // 1_000_000)
+        breaker.succeeded(at)
+        at = breaker.last_until
+    assert lasts == [15, 30, 60, 120, 120]
+    at = later(at, 121)
+    breaker.failed(at)
+    assert breaker.last_until == later(at, 15)
+
+
 def test_five_failures_in_a_row_rest_the_link() -> None:
     """15, 30, 60, 120 s; one success and it counts anew."""
     breaker = Breaker(BreakerSettings())

@@ -13,7 +13,7 @@ from gateway.api import says
 from gateway.api.standing import why_of
 from gateway.lifecycle import State
 from gateway.outcome import Level
-from gateway.sim.snpp import Refusal
+from gateway.sim.snpp import Progress, Refusal
 from tests.stories.conftest import Tell
 from tests.stories.doors import call
 from tests.stories.world import (
@@ -145,6 +145,18 @@ def test_what_goes_first_is_said(tell: Tell) -> None:
     sent = story.page("alice", message_class=URGENT)
     assert story.wait_for(lambda: story.copies(text="Cath lab 2")) <= 0.5
     assert "Spok (two) first, as Spok (one) failed moments before." in told(story, sent)[0]
+
+
+def test_waiting_too_long_is_said(tell: Tell) -> None:
+    """A carrier that takes its time over the answer: after ten seconds the other way, marked as a copy."""
+    story = tell(terminals={ONE: {"delay": 100.0}, TWO: {}})
+    sent = story.page("alice", message_class=CRITICAL)
+    story.forward(20)
+    assert [copy.text for copy in story.copies()] == ["Cath lab 2 (copy 2)"]
+    assert any(
+        line == "Paging Alice Moreau's pager by Spok (two). Spok (one) has not taken it for 10 s."
+        for line in told(story, sent)
+    )
 
 
 # ---------------------------------------------------------------- the Internet is down
@@ -359,6 +371,30 @@ def test_f37_late_proof_stops_the_second_copy_before_it_begins(tell: Tell) -> No
     legs = {leg.link: leg for leg in story.legs(sent)}
     assert legs["spok.two"].state is State.CANCELLED
     assert any(line.startswith("Not needed: the copy") for line in told(story, sent))
+
+
+def test_the_carriers_own_status_stops_a_copy_in_time(tell: Tell) -> None:
+    """MSTAtus says that it is on the pager, which is what was asked for: the mail that waits is not sent."""
+    text = CABLES.replace(
+        f'one: {{adapter: snpp, at: "{ONE}"}}', f'one: {{adapter: snpp, at: "{ONE}", two_way: true}}'
+    )
+    text = text.replace(f'{{pager: "spok:{PAGER}"}}', f'{{pager: "spok:{PAGER}", desk: "mail:1"}}')
+    every = ", ".join(f"{one}: [pager + desk]" for one in ("critical", "urgent", "normal", "bulk"))
+    text += f"plans: {{both: {{{every}}}}}\ndefaults: {{people: {{plan: both}}}}\n"
+    story = tell(text, terminals={ONE: {"progress": (Progress(after=20, code=860),)}, FOUR: {}})
+    story.order("mail.relay", "suspended")
+    sent = story.page("alice", message_class=CRITICAL, until=Level.ON_DEVICE)
+    story.forward(15)
+    assert {leg.link: leg.state for leg in story.legs(sent)} == {
+        "spok.one": State.TAKEN,
+        "mail.relay": State.WAITING,
+    }
+    story.forward(60)
+    story.order("mail.relay", "open")
+    story.forward(minutes=5)
+    assert [copy.by for copy in story.copies()] == [ONE]
+    assert story.look(sent).ending == "confirmed"
+    assert {leg.link: leg.state for leg in story.legs(sent)}["mail.relay"] is State.CANCELLED
 
 
 def _proof(story: Story, sent: Accepted, link: str) -> None:
