@@ -27,7 +27,7 @@ from gateway.outcome import Level
 from gateway.pacing import Bucket
 from gateway.people.escalate import first_legs, open_leg
 from gateway.render import render
-from gateway.route import NoSuchTarget, Recipient, expand, legs, unknown_target
+from gateway.route import NoSuchTarget, Outlook, Recipient, expand, legs, unknown_target
 from gateway.settings.types import ClientSettings, Settings
 from gateway.store.base import Intake, NewIncident, NewMessage
 
@@ -54,7 +54,7 @@ class Accept:
         self,
         settings: Callable[[], Settings],
         links: Callable[[], dict[LinkName, LinkView]],
-        resting: Callable[[], frozenset[LinkName]],
+        outlook: Callable[[], Outlook],
         intake: Intake,
         durability: str,
         bell: Bell,
@@ -63,7 +63,7 @@ class Accept:
     ) -> None:
         self._settings = settings
         self._links = links
-        self._resting = resting
+        self._outlook = outlook
         self._intake = intake
         self._durability = durability
         self._bell = bell
@@ -145,7 +145,8 @@ class Accept:
         if until is None:
             until = settings.classes[message_class].until
         start, expires = _times(submission, settings, now)
-        plan = legs(settings, recipients, message_class, self._resting())
+        outlook = self._outlook()
+        plan = legs(settings, recipients, message_class, outlook)
         _refuse_unreachable(recipients, plan)
         warnings = self._warnings(settings, submission, message_class, plan, until)
         if not submission.dry_run:
@@ -153,7 +154,8 @@ class Accept:
         alone = len(plan) == 1 and until <= Level.HANDED_OVER and submission.incident is None
         of_class = settings.classes[message_class]
         opened = tuple(
-            open_leg(plan, index, message_class, of_class, start, expires) for index in first_legs(plan)
+            open_leg(plan, index, message_class, of_class, start, expires)
+            for index in first_legs(plan, message_class, outlook)
         )
         id_ = public_id(self._env)
         ends = expires if expires is not None else opened[0].deadline

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.lane import Lane
-from gateway.model import LinkName, seconds_between
+from gateway.model import LinkName, Trouble, seconds_between
 from gateway.store.base import Work
 from gateway.waiting import LOOK_EVERY, Rounds, first_of
 
@@ -71,9 +71,9 @@ class Dispatch:
         """All lanes, in file order of their links at the start."""
         return tuple(self._lanes.values())
 
-    def resting(self) -> frozenset[LinkName]:
-        """Links that should be tried last."""
-        return frozenset(name for name, lane in self._lanes.items() if lane.resting)
+    def troubles(self) -> dict[LinkName, Trouble]:
+        """Links that should be tried last, and why."""
+        return {name: trouble for name, lane in self._lanes.items() if (trouble := lane.trouble) is not None}
 
     async def lapse(self) -> None:
         """What the passing of time does: deadlines and doubts."""

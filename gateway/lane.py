@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from twisted.internet.defer import Deferred, gatherResults
@@ -31,23 +32,27 @@ from gateway.attempt import attempt
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
-from gateway.model import Instant, LinkName, Page, later, seconds_between
+from gateway.model import Instant, LinkName, Page, Trouble, later, seconds_between
 from gateway.observe import Metrics
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
 from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
+from gateway.rules import ruled
 from gateway.settings.types import LinkSettings, Settings
+from gateway.settings.windows import local_time, open_until
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
 from gateway.waiting import BEAT, LOOK_EVERY, first_of
 
 log = Logger()
 
 Mode = Literal["open", "suspended", "draining"]
+Doing = Literal["working", "idle", "resting", "maintenance", "suspended", "draining", "down"]
 
 TOLD_OF_A_MISS = 64  # deliveries that learn of one failed connect; the rest wait behind them anyway
 OPEN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between failed opens of a link that does not rest yet
 CRITICAL_OPEN_WAIT = 1.0  # seconds: a critical page tries even a resting link, one a second (semantics 8.4)
+LAST_RESORT = 10.0  # seconds after which a critical page that finds no other way tries one in maintenance too
 ENQUIRIES_AT_ONCE = 16
 MAX_TRANSCRIPT = 4096  # characters that are stored with a failed attempt, the last ones
 WINDOW_WITH_RESERVE = 4  # slots from which on a share is kept for critical and urgent (semantics 10.1)
@@ -69,7 +74,7 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     by: str | None
     why: str | None
-    doing: Literal["working", "idle", "resting", "suspended", "draining", "down"]
+    doing: Doing
     sessions: int
     under_way: int
     failures: int
@@ -77,6 +82,7 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     last_taken: Instant | None
     failing_since: Instant | None
     last_failure: str | None
+    maintenance_until: Instant | None = None
 
 
 class Lane:
@@ -122,6 +128,11 @@ class Lane:
         self._anew = True  # what waits because the link could not be opened may try now
         self._last_open = Instant(0)
         self._paused_until = Instant(0)
+        self._ruled_until = Instant(0)  # the same, by a rule of the settings
+        self._shut = False  # in maintenance, when it was looked at last
+        self._pressed_since: Instant | None = None  # a critical page waits since then, in maintenance
+        self._proving = False  # whether it works has become a question: connect although nothing waits
+        self._last_reached = Instant(0)
         self._last_taken: Instant | None = None
         self._failing_since: Instant | None = None
         self._last_failure: str | None = None
@@ -184,17 +195,62 @@ class Lane:
         return running and self._env.now() > self._round_by
 
     @property
+    def path(self) -> str:
+        """What it needs to get out."""
+        return self._own.path
+
+    @property
     def resting(self) -> bool:
-        """Whether other links should be tried first."""
-        return self._mode != "open" or self._breaker.rests_until is not None
+        """Whether its breaker is open."""
+        return self._breaker.rests_until is not None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why other links should be tried first; None: they need not."""
+        now = self._env.now()
+        if self._mode != "open":
+            return "switched_off"
+        if self._maintenance() is not None:
+            return "maintenance"
+        if self.resting or self._ruled_until > now:
+            return "rests"
+        return "failed" if self._breaker.last_until > now else None
+
+    def prove(self, since: Instant) -> None:
+        """Connect, unless that went well after *since* and nothing failed later: whether this way works has
+        become a question."""
+        since = max(since, self._failing_since or since)
+        if self._mode == "open" and not self._conversations and self._last_reached < since:
+            self._proving = True
+            self.wake()
+
+    def _maintenance(self) -> Instant | None:
+        """When the carrier's present maintenance is over; None: there is none."""
+        settings = self._settings()
+        carrier = settings.carriers.get(self.name.partition(".")[0])
+        if carrier is None or not carrier.maintenance:
+            return None
+        wall = self._env.wall()
+        until = open_until(carrier.maintenance, ZoneInfo(settings.site.zone), wall)
+        return None if until is None else later(self._env.now(), seconds_between(wall, until))
+
+    @property
+    def _closed(self) -> bool:
+        """Whether it is in maintenance, and no critical page depends on it."""
+        now, since = self._env.now(), self._pressed_since
+        desperate = since is not None and seconds_between(since, now) >= LAST_RESORT
+        return not desperate and self._maintenance() is not None
 
     def state(self) -> LaneState:
         """How it stands now."""
         now = self._env.now()
-        doing: Literal["working", "idle", "resting", "suspended", "draining", "down"]
+        doing: Doing
+        maintenance = self._maintenance()
         under_way = sum(one.under_way for one in self._conversations)
         if self._mode != "open":
             doing = "suspended" if self._mode == "suspended" else "draining"
+        elif maintenance is not None:
+            doing = "maintenance"
         elif self._breaker.resting(now):
             doing = "resting"
         elif self._failed_opens:
@@ -214,6 +270,7 @@ class Lane:
             last_taken=self._last_taken,
             failing_since=self._failing_since,
             last_failure=self._last_failure,
+            maintenance_until=maintenance if doing == "maintenance" else None,
         )
 
     def wake(self) -> None:
@@ -253,6 +310,11 @@ class Lane:
             return LOOK_EVERY
         if self._mode != "open":
             return await self._pass_on()
+        if self._closed:
+            self._shut = True
+            return await self._pass_on()
+        if self._shut and self._maintenance() is None:
+            self._shut, self._anew, self._pressed_since = False, True, None
         if self._anew:
             self._anew = False
             await self._work.reached(self.name, self._fence, self._env.now())
@@ -267,8 +329,11 @@ class Lane:
         if self._next_enquiry is not None and self._next_enquiry <= now:
             await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        if taking.next_critical is None:
+            self._pressed_since = None
         rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
-        due = [at for at in (taking.next_due, self._next_enquiry, rested) if at is not None]
+        asked = now if self._proving and rested is None else None
+        due = [at for at in (taking.next_due, self._next_enquiry, rested, asked) if at is not None]
         if not due:
             return LOOK_EVERY
         self._next_critical = taking.next_critical
@@ -279,19 +344,33 @@ class Lane:
         return 0.0
 
     async def _pass_on(self) -> float:
-        """The link is switched off: those who wait learn of it, so that their next legs open."""
+        """The link is switched off, or in maintenance: those who wait learn of it, so that their next legs
+        open."""
         now = self._env.now()
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        if taking.next_critical is None:
+            self._pressed_since = None
+        elif self._pressed_since is None:
+            self._pressed_since = now
         if taking.next_due is None:
             return LOOK_EVERY
         if taking.next_due <= now:
-            by = f" by {self._by}" if self._by else ""
-            what = "switched off" if self._mode == "suspended" else "being emptied"
-            told = await self._tell_of_a_miss(
-                NotSent(code=self._mode, why=f"this way out is {what}{by}"), now
-            )
+            told = await self._tell_of_a_miss(self._shut_by(), now)
             return 0.0 if told == TOLD_OF_A_MISS else 1.0
         return min(LOOK_EVERY, seconds_between(now, taking.next_due))
+
+    def _shut_by(self) -> NotSent:
+        """Why nothing may be begun."""
+        if self._mode == "open":
+            zone = ZoneInfo(self._settings().site.zone)
+            wall, now = self._env.wall(), self._env.now()
+            over = later(wall, seconds_between(now, self._maintenance() or now))
+            return NotSent(
+                code="maintenance", why=f"the carrier's maintenance lasts until {local_time(over, zone)}"
+            )
+        by = f" by {self._by}" if self._by else ""
+        what = "switched off" if self._mode == "suspended" else "being emptied"
+        return NotSent(code=self._mode, why=f"this way out is {what}{by}")
 
     def _may_open_at(self, now: Instant) -> Instant:
         """When the link may be opened: paused, backing off or resting, but critical tries one a second."""
@@ -325,7 +404,11 @@ class Lane:
             await self._work.reached(self.name, self._fence, self._env.now())
         self._failed_opens = 0
         self._failing_since = None
-        self._breaker.probed()
+        self._proving = False
+        self._last_reached = self._env.now()
+        if self.resting:
+            self._breaker.probed()
+            self._bell.ring("paths")
         conversation = _Conversation(self, session, self._own, self._bell, self._env)
         self._conversations.append(conversation)
         conversation.start()
@@ -364,15 +447,20 @@ class Lane:
     def _note_failure(self, now: Instant, why: str, *, unanswered: bool) -> None:
         self._failing_since = self._failing_since or now
         self._last_failure = why
+        if self._maintenance() is not None:  # we were told beforehand
+            return
         if self._breaker.failed(now, unanswered=unanswered):
+            self._proving = False
             log.warn("link rests: {link} until {until}", link=self.name, until=self._breaker.rests_until)
+        self._bell.ring("paths")
 
     # -------------------------------------------------------------- taking, for conversations
 
     @property
     def wants_more(self) -> bool:
         """Whether anything may be begun. A resting link ends its conversations: opening it is the probe."""
-        return self._mode == "open" and not self._stopping and not self._breaker.resting(self._env.now())
+        open_ = self._mode == "open" and not self._stopping and not self._closed
+        return open_ and not self._breaker.resting(self._env.now())
 
     async def take(self, free: int, slots: int, ordinary_under_way: int) -> Taking:
         """The best due deliveries for *free* of *slots*, as pacing allows; they are begun."""
@@ -386,6 +474,8 @@ class Lane:
             limit = 0
         reserved = math.ceil(slots * self._own.reserve) if slots >= WINDOW_WITH_RESERVE else 0
         ordinary = max(0, min(limit, slots - reserved - ordinary_under_way))
+        if self._maintenance() is not None:
+            ordinary = 0
         if self._bucket is not None:
             self._bucket.take(limit)  # before the await: two conversations must not spend the same token
         taking = await self._work.begin(self.name, self._fence, limit=limit, ordinary=ordinary, now=now)
@@ -453,8 +543,20 @@ class Lane:
     async def conclude(self, begun: Begun, conclusion: Conclusion) -> None:
         """Learn from an outcome how the link does, and put it on record."""
         first = not (begun.tries or begun.connects or begun.doubts)
-        self._heed(conclusion.outcome, self._env.now(), first=first)
+        conclusion = self._by_the_rules(conclusion, first=first)
         await self._record(begun, conclusion)
+
+    def _by_the_rules(self, conclusion: Conclusion, *, first: bool) -> Conclusion:
+        """*conclusion* as the carrier's rules read it; the link is treated accordingly."""
+        now = self._env.now()
+        carrier, _, link = self.name.partition(".")
+        found = self._settings().carriers.get(carrier)
+        rules = () if found is None else found.rules
+        by_rule = ruled(rules, conclusion.outcome, protocol=self._own.adapter, link=link, now=now)
+        self._heed(by_rule.outcome, now, first=first)
+        if by_rule.pause_until is not None:
+            self._paused_until = self._ruled_until = by_rule.pause_until
+        return msgspec.structs.replace(conclusion, outcome=by_rule.outcome)
 
     async def _record(self, begun: Begun, conclusion: Conclusion) -> None:
         """Decide what follows and put it on record; then tell whoever waits."""

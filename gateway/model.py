@@ -31,6 +31,10 @@ NoticeKind = Literal[
 ]
 """What a client can be told of a message: levels reached, what went wrong on the way, how it ended."""
 
+Trouble = Literal["failed", "rests", "maintenance", "switched_off"]
+"""Why other links go before this one: it has just failed, its breaker is open, its carrier said beforehand
+that it would not be there, or somebody ordered it."""
+
 MessageKey = NewType("MessageKey", int)
 DeliveryKey = NewType("DeliveryKey", int)
 IncidentKey = NewType("IncidentKey", int)
@@ -101,7 +105,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     A plan is a flat tuple of legs. Legs of one *track* (one person, or one direct address) serve the same
     end; its *item* is the position in the plan's list, items are tried one after the other; the *chain*
     tells apart devices of one item that are tried together (``a + b``); *place* is the order of links
-    within a chain.
+    within a chain. *trouble* is why the link went behind others when the plan was made.
     """
 
     track: int = 0
@@ -113,6 +117,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str
     link: LinkName
     path: str = "internet"
+    trouble: Trouble | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,6 +122,13 @@ BREAKER_OPEN = Metric(
     ("link",),
     "1 while the link rests after failures, else 0.",
 )
+PATH_DOWN = Metric(
+    "gateway_path_down",
+    Gauge,
+    ("path",),
+    "1 while every link of the path rests and nobody outside answers (`watch.probe`), else 0: critical and "
+    "urgent pages go by phone and cell at once.",
+)
 COMMIT_SECONDS = Metric(
     "gateway_store_commit_seconds",
     Histogram,
@@ -216,6 +223,7 @@ METRICS = (
     ENDED,
     LANE_STATE,
     BREAKER_OPEN,
+    PATH_DOWN,
     COMMIT_SECONDS,
     BATCH_UNITS,
     WRITER_OLDEST,
@@ -257,6 +265,7 @@ class Metrics:
         self.quarantined = self._counter(QUARANTINED)
         self.certificate_ends = self._gauge(CERTIFICATE_ENDS)
         self.loops = self._counter(LOOPS)
+        self.path_down = self._gauge(PATH_DOWN)
         self.pings = self._counter(PINGS)
         self._waiting = self._gauge(WAITING)
         self._oldest = self._gauge(OLDEST)
@@ -443,6 +452,14 @@ EVENTS = (
         (),
         "New connections are served with the new certificate; those that are open go on.",
     ),
+    Event(
+        "path is down: {path}: all {count} links rest",
+        "error",
+        (),
+        "Nothing goes out over it, and nobody outside answers: critical and urgent pages go by phone and cell"
+        " at once.",
+    ),
+    Event("path works again: {path}", "info", (), "A link of it was reached; the usual order counts again."),
     Event(
         "loop message did not come back: {why}",
         "error",

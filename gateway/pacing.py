@@ -56,7 +56,19 @@ class Breaker:
         self._opened = 0
         self._recent: deque[tuple[Instant, bool]] = deque(maxlen=max(1, settings.of * 8))
         self._on_trial = False
+        self._falls = 0
+        self._last_failed: Instant | None = None
         self.rests_until: Instant | None = None
+
+    @property
+    def last_until(self) -> Instant:
+        """Until when other links go first although this one may be tried: after its last failure as long as
+        the first rest, longer with each fall that follows soon, so that a link that comes and goes does not
+        draw the pages to and fro (F55)."""
+        if self._last_failed is None:
+            return Instant(0)
+        rests = self._settings.rests
+        return later(self._last_failed, rests[min(self._falls, len(rests)) - 1])
 
     def resting(self, now: Instant) -> bool:
         """Whether the link should be left alone now."""
@@ -89,6 +101,10 @@ class Breaker:
         """The transport failed or a doubt arose; True if the link rests from now on."""
         if self.resting(now):
             return True
+        if not self._in_row:  # it worked, and has fallen
+            calm = seconds_between(self.last_until, now) > self._settings.rests[-1]
+            self._falls = 1 if calm else self._falls + 1
+        self._last_failed = now
         self._in_row += 1
         self._unanswered = self._unanswered + 1 if unanswered else 0
         self._recent.append((now, False))

@@ -12,6 +12,7 @@ from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName, later, seconds_between
 from gateway.observe import Metrics
 from gateway.people.escalate import next_move
+from gateway.route import Outlook
 from gateway.settings.types import Settings
 from gateway.store.base import Advance, DeskRoom, Facts, PursuitRoom
 from gateway.waiting import LOOK_EVERY, Rounds
@@ -30,6 +31,7 @@ class Pursue:
         pursuit: PursuitRoom,
         desk: DeskRoom,
         settings: Callable[[], Settings],
+        outlook: Callable[[], Outlook],
         bell: Bell,
         env: Env,
         metrics: Metrics,
@@ -38,6 +40,7 @@ class Pursue:
         self._pursuit = pursuit
         self._desk = desk
         self._settings = settings
+        self._outlook = outlook
         self._bell = bell
         self._env = env
         self._rounds = Rounds("pursue", self._round, bell, env)
@@ -82,7 +85,7 @@ class Pursue:
     async def _move(self, facts: Facts) -> None:
         settings = self._settings()
         now = self._env.now()
-        move = next_move(settings.classes, facts, now)
+        move = next_move(settings.classes, facts, now, self._outlook())
         if not await self._pursuit.advance(move):
             self._bell.ring("pursue")  # somebody else moved it: look again with fresh facts
             return

@@ -1,20 +1,32 @@
 """Whom a target means, and by which legs each of them may be reached. Pure.
 
 A target is a person (by name or by code), a group, or ``carrier:address``. The plan of a person for a class
-says which devices, in which order; each device brings its carrier's links in file order. Links that rest go
-last: a breaker orders, it never stops the last one (delivery semantics 8.1, 8.4).
+says which devices, in which order; each device brings its carrier's links in file order. Links in
+trouble go last: a breaker orders, it never stops the last one (delivery semantics 8.1, 8.4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from gateway.errors import Fault
-from gateway.model import Leg, LinkName, MessageClass
+from gateway.model import Leg, LinkName, MessageClass, Trouble
 from gateway.settings.patterns import MAX_ADDRESS, matches
 from gateway.settings.types import Carrier, Settings
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """How the ways out do at this moment, as far as it matters for their order: links that should be tried
+    last and why, and paths that lead nowhere."""
+
+    troubles: Mapping[LinkName, Trouble] = {}
+    down: frozenset[str] = frozenset()
+
+
+ALL_WELL = Outlook()
+_WORST_LAST: tuple[Trouble | None, ...] = (None, "failed", "rests", "maintenance", "switched_off")
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,13 +127,13 @@ def legs(
     settings: Settings,
     recipients: tuple[Recipient, ...],
     message_class: MessageClass,
-    resting: frozenset[LinkName] = frozenset(),
+    outlook: Outlook = ALL_WELL,
 ) -> tuple[Leg, ...]:
     """The plan: the legs of all recipients, a track each, in order of trying."""
     return tuple(
         leg
         for track, recipient in enumerate(recipients)
-        for leg in _track(settings, track, recipient, message_class, resting)
+        for leg in _track(settings, track, recipient, message_class, outlook.troubles)
     )
 
 
@@ -130,13 +142,13 @@ def _track(
     track: int,
     recipient: Recipient,
     message_class: MessageClass,
-    resting: frozenset[LinkName],
+    troubles: Mapping[LinkName, Trouble],
 ) -> Iterator[Leg]:
     if recipient.person is None:
         assert recipient.carrier is not None
         assert recipient.address is not None
         yield from _chain(
-            settings, Place(track, 0, 0), None, None, recipient.carrier, recipient.address, resting
+            settings, Place(track, 0, 0), None, None, recipient.carrier, recipient.address, troubles
         )
         return
     person = settings.people[recipient.person]
@@ -144,7 +156,7 @@ def _track(
         for chain, name in enumerate(names):
             carrier, _, at = person.devices[name].partition(":")
             yield from _chain(
-                settings, Place(track, item, chain), recipient.person, name, carrier, at, resting
+                settings, Place(track, item, chain), recipient.person, name, carrier, at, troubles
             )
 
 
@@ -163,11 +175,11 @@ def _chain(
     device: str | None,
     carrier: str,
     address: str,
-    resting: frozenset[LinkName],
+    troubles: Mapping[LinkName, Trouble],
 ) -> Iterator[Leg]:
     links = settings.carriers[carrier].links
     names = [(LinkName(f"{carrier}.{link}"), found) for link, found in links.items()]
-    names.sort(key=lambda pair: pair[0] in resting)  # stable: file order within each half
+    names.sort(key=lambda pair: _WORST_LAST.index(troubles.get(pair[0])))  # stable: file order among equals
     for position, (link, found) in enumerate(names):
         yield Leg(
             track=place.track,
@@ -179,4 +191,5 @@ def _chain(
             address=address,
             link=link,
             path=found.path,
+            trouble=troubles.get(link),
         )

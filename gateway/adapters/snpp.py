@@ -103,6 +103,16 @@ class SnppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             )
 
 
+OPTIONAL = ("LOGI", "DATA", "LEVE", "CALL", "HOLD", "ALER", "2WAY", "MSTA", "RTYP", "MCRE", "KTAG")
+"""Commands of RFC 1861 levels 2 and 3 that a server need not know, by the four letters that count."""
+
+
+def _commands(lines: tuple[str, ...]) -> list[str]:
+    """Those of ``OPTIONAL`` that a HELP text names."""
+    said = {word[:4].upper() for line in lines for word in re.findall(r"[A-Za-z0-9]+", line)}
+    return [word for word in OPTIONAL if word in said]
+
+
 WORD = f"Write 1 to {m.MAX_WORD} ASCII characters without blanks."
 
 
@@ -151,11 +161,20 @@ class SnppLink:
             return Findings(reached=False, says=_not_opened(opened, self._own).why)
         told = await conversation.help()
         await conversation.quit()
-        commands = "" if told is None else "; ".join(codec.printable(line) for line in told.before)[:400]
+        lines = () if told is None else tuple(codec.printable(line) for line in told.before)
+        known = _commands(lines)
+        says = f"{self._own.at} greets: {codec.printable(opened.greeting.text)[:80]}"
+        if self._own.two_way and known and "2WAY" not in known:
+            says += "; its HELP does not name 2WAY, so it may not report back"
         return Findings(
             reached=True,
-            says=f"{self._own.at} greets: {codec.printable(opened.greeting.text)[:80]}",
-            capabilities={"help": commands, "login": "accepted" if self._own.login else "not configured"},
+            says=says,
+            capabilities={
+                "commands": " ".join(known) or "not said",
+                "help": "; ".join(lines)[:400],
+                "tls": "verified" if self._own.tls == "required" else "off",
+                "login": "accepted" if self._own.login else "not configured",
+            },
         )
 
     def _conversation(self, said: Said) -> Conversation:

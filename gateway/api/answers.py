@@ -323,8 +323,9 @@ class Link(Answer, frozen=True, kw_only=True):
     mode: Literal["open", "suspended", "draining"]
     by: str | None
     why: str | None
-    state: Literal["working", "idle", "resting", "suspended", "draining", "down"]
+    state: Literal["working", "idle", "resting", "maintenance", "suspended", "draining", "down"]
     breaker: Breaker | None
+    maintenance_until: Time | None = None
     sessions: int
     waiting: Annotated[dict[str, int], Meta(description="How many pages wait for it, by class.")]
     oldest_at: Time | None

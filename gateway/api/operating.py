@@ -8,7 +8,7 @@ from gateway.accept import may_page
 from gateway.api import answers, bodies, standing
 from gateway.api.bodies import ExplainQuery, LinkOrder, NothingBody, TargetsQuery
 from gateway.api.calls import Call, around, refuse
-from gateway.api.ports import Api, LinkStatus, Mode
+from gateway.api.ports import BEARABLE, Api, LinkStatus, Mode
 from gateway.api.problems import KINDS, shown
 from gateway.api.reading import read
 from gateway.api.submitting import CLASSES, Words
@@ -29,8 +29,9 @@ async def livez(api: Api, call: Call) -> Response:
 
 async def readyz(api: Api, call: Call) -> Response:
     health = api.operations.health()
-    ready = answers.Ready(ready=not health.codes, reasons=health.codes)
-    return json_response(ready, 503 if health.codes else 200)
+    ready = BEARABLE.issuperset(health.codes)
+    answer = answers.Ready(ready=ready, reasons=health.codes)
+    return json_response(answer, 200 if ready else 503)
 
 
 async def metrics(api: Api, call: Call) -> Response:

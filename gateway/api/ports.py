@@ -17,8 +17,12 @@ from gateway.settings.types import Settings
 from gateway.store.base import DeskRoom, Records
 
 Mode = Literal["open", "suspended", "draining"]
-LinkState = Literal["working", "idle", "resting", "suspended", "draining", "down"]
-NotReady = Literal["starting", "draining", "store-failed", "store-full", "critical-waiting", "links-down"]
+LinkState = Literal["working", "idle", "resting", "maintenance", "suspended", "draining", "down"]
+NotReady = Literal[
+    "starting", "draining", "store-failed", "store-full", "critical-waiting", "links-down", "internet-down"
+]
+BEARABLE: frozenset[NotReady] = frozenset({"internet-down"})
+"""Reasons for which nobody need go elsewhere: there are other ways out."""
 Durability = Literal["disk", "replicated", "unsafe"]
 
 
@@ -53,6 +57,7 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     state: LinkState
     breaker: Resting | None = None
+    maintenance_until: Instant | None = None
     sessions: int = 0
     waiting: dict[MessageClass, int] = {}
     oldest_at: Instant | None = None

@@ -17,7 +17,7 @@ import msgspec
 from gateway.api.ports import LinkStatus
 from gateway.api.times import clock, spell, zone_of
 from gateway.lifecycle import State
-from gateway.model import Instant, LinkName, MessageClass, seconds_between
+from gateway.model import Instant, Leg, LinkName, MessageClass, Trouble, seconds_between
 from gateway.outcome import Level
 from gateway.settings.types import Settings
 from gateway.store.base import ANSWERED, DeliveryRow, Ending, EventRow, IncidentRow, MessageRow
@@ -284,12 +284,12 @@ def of_event(event: EventRow, row: MessageRow, a: Around) -> str:
     why = _text(data, "why")
     match event.kind:
         case "stored":
-            return f"Saved on disk, from {row.client}"
+            return sentence(f"Saved on disk, from {row.client}", *_of_order(row, a)).rstrip(".")
         case "joined":
             other = _text(data, "ref")
             return "Added to an alert that was open already" + (f": {other}" if other else "")
         case "leg_opened":
-            return sentence(f"Paging {whose or 'the next one'} by {way}", _OPENED.get(why, "")).rstrip(".")
+            return sentence(f"Paging {whose or 'the next one'} by {way}", _of_opening(data, a)).rstrip(".")
         case "attempt":
             return _of_attempt(data, way, whose, link, a)
         case "level":
@@ -363,6 +363,104 @@ _OPENED = {
     "retry": "Somebody asked for it again",
 }
 
+_AFTER = {
+    "refused": "{way} refused it",
+    "later": "{way} could not take it now",
+    "not_reached": "{way} could not be reached",
+    "waited": "{way} has not taken it for {seconds}",
+    "maintenance": "{way} is in maintenance",
+    "switched_off": "{way} is switched off",
+    "link_removed": "{way} left the settings",
+    "expired": "It was too late for {way}",
+    "cancelled": "The copy by {way} was stopped",
+    "setback": "The copy by {way} did not arrive",
+    "doubt": "The copy by {way} may not have arrived",
+}
+
+
+def _of_opening(data: dict[str, Any], a: Around) -> str:
+    """Why a way is tried now: what became of the one before it."""
+    why, after, path = _text(data, "why"), _text(data, "after"), _text(data, "path")
+    if why == "path_down" and path == "internet":
+        return _internet_down(a, _text(data, "link"))
+    if why not in _AFTER or not after:
+        return _OPENED.get(why, "")
+    seconds = data.get("waited")
+    waited = spell(seconds) if isinstance(seconds, int | float) else "too long"
+    said = _AFTER[why].format(way=a.way(after), seconds=waited)
+    return f"{said}; what does not go over the {_PATHS.get(path, path)} comes first" if path else said
+
+
+_PATHS = {"internet": "Internet", "phone": "phone", "cell": "mobile network", "lan": "house network"}
+
+
+def _internet_down(a: Around, link: str) -> str:
+    """Why *link* is gone by, and not the Internet."""
+    ways = sum(
+        link.path == "internet" for carrier in a.settings.carriers.values() for link in carrier.links.values()
+    )
+    own = a.settings.link(LinkName(link))
+    by = {"phone": "by phone", "cell": "by mobile network"}.get(
+        "" if own is None else own.path, "another way"
+    )
+    if ways == 1:
+        return f"The only way out over the Internet rests; going {by} at once"
+    return f"The Internet is down (all {ways} ways out by it rest); going {by} at once"
+
+
+_TROUBLES: dict[Trouble, str] = {
+    "failed": "failed moments before",
+    "rests": "was resting",
+    "maintenance": "was in maintenance",
+    "switched_off": "was switched off",
+}
+
+
+def _of_order(row: MessageRow, a: Around) -> list[str]:
+    """Why a way came first, if it is not the first of the settings; and what was passed over."""
+    said: dict[str, None] = {}
+    for leg in row.plan:
+        if leg.trouble is None:
+            continue
+        same = (other for other in row.plan if _chain_of(other) == _chain_of(leg) and other.trouble is None)
+        first = next(same, None)
+        if first is not None:
+            said[f"{a.way(first.link)} first, as {a.way(leg.link)} {_TROUBLES[leg.trouble]}"] = None
+        elif leg.place == 0:
+            said[f"{a.way(leg.link)} {_TROUBLES[leg.trouble]}"] = None
+    first_opened = [
+        row.plan[d.leg] for d in row.deliveries if d.opened_at == row.at and d.leg < len(row.plan)
+    ]
+    ways = {leg.path for leg in first_opened}
+    around = row.message_class.pressing and ways and "internet" not in ways
+    if around and any(leg.path == "internet" and leg.trouble == "rests" for leg in row.plan):
+        return [_internet_down(a, first_opened[0].link)]
+    return list(said)[:MAX_NAMED]
+
+
+def _chain_of(leg: Leg) -> tuple[int, int, int]:
+    return leg.track, leg.item, leg.chain
+
+
+def of_untried(row: MessageRow, a: Around) -> str:
+    """Ways that were not tried, and why; nothing while they may still be."""
+    opened = {d.leg for d in row.deliveries}
+    left = list(dict.fromkeys(a.way(leg.link) for n, leg in enumerate(row.plan) if n not in opened))
+    if row.ending is None or not left:
+        return ""
+    names = ", ".join(left[:MAX_NAMED]) + (
+        f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else ""
+    )
+    why = {
+        "confirmed": "it was not needed",
+        "unanswered": "a copy had gone out before",
+        "failed": "the page ended before",
+        "expired": "the time was over before",
+        "cancelled": "the page was stopped before",
+    }[row.ending]
+    return f"Not tried: {names}; {why}"
+
+
 _NEEDLESS = {
     "acknowledged": "somebody has it",
     "incident_confirmed": "somebody has it",
@@ -408,6 +506,8 @@ def _of_attempt(data: dict[str, Any], way: str, whose: str, link: str, a: Around
             return f"{way} refused it{target}{told}"
         case "later":
             return f"{way} could not take it now{target}{told}{again}"
+        case "not_sent" if _text(data, "code") in ("maintenance", "suspended", "draining"):
+            return f"{way} was not tried{target}{told}"
         case "not_sent":
             return f"Could not reach {way}{target}{told}; nothing was sent{again}"
         case "in_doubt":
@@ -520,6 +620,10 @@ def of_link(status: LinkStatus, a: Around) -> str:
                 f"{way} is resting {left} after {status.breaker.failures} failures; "
                 f"next test at {a.time(status.breaker.until)}."
             )
+        case "maintenance":
+            over = status.maintenance_until
+            until = "" if over is None else f" until {a.time(over)}"
+            return f"{way} is in maintenance{until}; other ways go first."
         case "suspended":
             return f"{way} was switched off by {by}{why}."
         case "draining":

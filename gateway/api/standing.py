@@ -233,6 +233,8 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
         now.append(f"Next, {'now' if at <= a.now else f'at {a.time(at)}'}: {what} ({why}).")
     elif row.ending is None:
         now.append("Nothing more happens by itself.")
+    if untried := says.of_untried(row, a):
+        now.append(says.sentence(untried))
     return answers.Why(
         id=row.public_id,
         ref=row.ref,
@@ -272,6 +274,7 @@ def link_of(status: LinkStatus, a: Around) -> answers.Link:
         breaker=None
         if breaker is None
         else answers.Breaker(failures=breaker.failures, until=rfc3339(breaker.until)),
+        maintenance_until=maybe(status.maintenance_until),
         sessions=status.sessions,
         waiting={c.token: count for c, count in sorted(status.waiting.items())},
         oldest_at=maybe(status.oldest_at),
@@ -294,7 +297,7 @@ def stuck_of(rows: tuple[MessageRow, ...], a: Around) -> answers.Stuck:
         elif count:
             since = "" if status.oldest_at is None else f", the oldest since {a.time(status.oldest_at)}"
             classes = ", ".join(says.of_class(c, n) for c, n in sorted(status.waiting.items()) if n)
-            rest = f" {line}" if status.state in ("resting", "draining") else ""
+            rest = f" {line}" if status.state in ("resting", "maintenance", "draining") else ""
             wait = "waits" if count == 1 else "wait"
             way = a.way(status.link)
             waiting.append(answers.WaitingItem(count=count, says=f"{classes} {wait} for {way}{since}.{rest}"))

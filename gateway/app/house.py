@@ -46,8 +46,10 @@ from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
 from gateway.notify import Notify
 from gateway.observe import Metrics
+from gateway.paths import Paths
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
+from gateway.route import Outlook
 from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import MessageRow, Notice, Store
 from gateway.tell import Tell
@@ -67,6 +69,7 @@ NOT_READY: dict[NotReady, str] = {
     "store-full": "the disk is nearly full",
     "critical-waiting": f"a critical page has waited for more than {WAITED_TOO_LONG / 60:g} min",
     "links-down": "no way out works",
+    "internet-down": "the Internet is down",
 }
 """Why ``/readyz`` says no: code and sentence (docs/howto/monitor.md)."""
 TAKES_NOTHING = frozenset({"starting", "draining", "store-failed", "store-full"})
@@ -134,7 +137,7 @@ class House:
         self.accept = Accept(
             self.working,
             lambda: self._links,
-            self.dispatch.resting,
+            self._outlook,
             store.intake,
             store.durability,
             self.bell,
@@ -143,7 +146,9 @@ class House:
         )
         self.receipt = Receipt(store.evidence, self.settings, self.bell, env, self.metrics)
         self.reception = _Reception(self.accept, self.receipt, store)
-        self.pursue = Pursue(store.pursuit, store.desk, self.working, self.bell, env, self.metrics)
+        self.pursue = Pursue(
+            store.pursuit, store.desk, self.working, self._outlook, self.bell, env, self.metrics
+        )
         self.notify = Notify(
             store.notices,
             store.records,
@@ -165,6 +170,7 @@ class House:
             self.bell,
             env,
         )
+        self.paths = Paths(self.working, self.dispatch.lanes, store.pursuit, self.metrics, self.bell, env)
         self.tell = Tell(self.settings, self.reception, OURSELVES, self._troubles, self.bell, env)
         self._tls: DoorTls | None = None
         self._watchdog = Watchdog(
@@ -196,6 +202,7 @@ class House:
         self.pursue.start()
         self.housekeeping.start()
         self.watch.start()
+        self.paths.start()
         self.loop.start()
         self.tell.start()
         await self._open_doors()
@@ -222,6 +229,7 @@ class House:
             await server.drain(min(limit, 5.0))
         await self.loop.stop()
         await self.tell.stop()
+        await self.paths.stop()
         await self.pursue.stop()
         await self.housekeeping.stop()
         await self.watch.stop()
@@ -331,6 +339,10 @@ class House:
             state = lane.state()
             yield lane.name, state.mode, state.doing == "resting"
 
+    def _outlook(self) -> Outlook:
+        """How the ways out do, for whoever chooses among them."""
+        return Outlook(troubles=self.dispatch.troubles(), down=self.paths.down)
+
     def _settle_links(self, settings: Settings) -> None:
         """What accept and lanes need of each link."""
         own: dict[LinkName, LinkSettings] = {}
@@ -425,7 +437,7 @@ class House:
 
     def explain(self, target: str, message_class: MessageClass, at: Instant) -> tuple[PlannedLeg, ...]:
         """See app.plan."""
-        return explain(self._settings, target, message_class, at, self.dispatch.resting())
+        return explain(self._settings, target, message_class, at, self._outlook())
 
     def health(self) -> Health:
         """How the gateway does as a whole."""
@@ -439,15 +451,19 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
+        if self.paths.says is not None:
+            around = "" if self._no_way_out() else "; critical and urgent pages go other ways at once"
+            reasons.append(self.paths.says + around)
         reasons += self.loop.troubles.values()
         if self._tls is not None:
             reasons += self._tls.reasons
         reasons += self.notify.troubles()
         codes = tuple(self._not_ready())
+        told = (NOT_READY[code] for code in codes if code != "internet-down")  # said above at length
         return Health(
             ready=not TAKES_NOTHING.intersection(codes),
             codes=codes,
-            reasons=(*(NOT_READY[code] for code in codes), *reasons),
+            reasons=(*told, *reasons),
             version=__version__,
             generation=self._settings.generation,
             durability=self._store.durability,
@@ -467,8 +483,16 @@ class House:
         oldest = self.watch.oldest(MessageClass.CRITICAL)
         if oldest is not None and oldest > WAITED_TOO_LONG:
             yield "critical-waiting"
-        if all(status.mode != "open" or status.state in ("down", "resting") for status in self.status()):
+        if self._no_way_out():
             yield "links-down"
+        elif self.paths.down:
+            yield "internet-down"
+
+    def _no_way_out(self) -> bool:
+        return all(
+            status.mode != "open" or status.state in ("down", "resting", "maintenance")
+            for status in self.status()
+        )
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
@@ -478,6 +502,8 @@ class House:
         young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
         if self._store.recovered is not None and young:
             found["recovery"] = f"it was not stopped in order: {self._store.recovered}"
+        if self.paths.says is not None:
+            found["internet"] = self.paths.says
         for status in self.status():
             if status.mode == "suspended" and status.by == "gateway":
                 found[status.link] = f"{status.link} is switched off: {status.why}"
@@ -539,6 +565,7 @@ class House:
             sessions=state.sessions,
             waiting=waiting,
             oldest_at=status.oldest_at,
+            maintenance_until=state.maintenance_until,
             last_taken_at=state.last_taken,
             last_failure=None
             if state.failing_since is None or state.last_failure is None

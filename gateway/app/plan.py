@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.api.ports import PlannedLeg
 from gateway.errors import SubmissionError
-from gateway.model import Instant, Leg, LinkName, MessageClass, later
-from gateway.route import NoSuchTarget, expand, legs
+from gateway.model import Instant, Leg, MessageClass, Trouble, later
+from gateway.route import ALL_WELL, NoSuchTarget, Outlook, expand, legs
 from gateway.settings.types import Settings
 
 
@@ -14,7 +14,7 @@ def explain(
     target: str,
     message_class: MessageClass,
     at: Instant,
-    resting: frozenset[LinkName] = frozenset(),
+    outlook: Outlook = ALL_WELL,
 ) -> tuple[PlannedLeg, ...]:
     """The legs of *target* in the order in which they would be opened, each with when and why.
 
@@ -26,7 +26,7 @@ def explain(
     hedge = settings.classes[message_class].next_leg_after
     planned: list[PlannedLeg] = []
     steps: dict[tuple[int, int], int] = {}
-    for leg in legs(settings, found, message_class, resting):
+    for leg in legs(settings, found, message_class, outlook):
         step = _step(steps, leg)
         planned.append(
             PlannedLeg(
@@ -53,6 +53,19 @@ def _step(steps: dict[tuple[int, int], int], leg: Leg) -> int:
 
 
 def _why(leg: Leg, step: int, hedge: float | None) -> str:
+    trouble = "" if leg.trouble is None else f"; {_TROUBLES[leg.trouble]}"
+    return _place(leg, step, hedge) + trouble
+
+
+_TROUBLES: dict[Trouble, str] = {
+    "failed": "it failed moments ago",
+    "rests": "it rests after failures",
+    "maintenance": "it is in maintenance",
+    "switched_off": "it is switched off",
+}
+
+
+def _place(leg: Leg, step: int, hedge: float | None) -> str:
     if step == 0:
         return "first in the plan for this class"
     wait = "on failure" if hedge is None else f"on failure, or after {hedge:g} s without progress"

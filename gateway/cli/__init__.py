@@ -14,7 +14,7 @@ import sys
 import click
 
 import gateway
-from gateway.cli import carriers, looking, queue, running, sending, sim, starting
+from gateway.cli import carriers, looking, queue, rules, running, sending, sim, starting
 from gateway.cli.trouble import NOTHING_RUNS, OUR_MISTAKE
 
 _SECTIONS = {
@@ -22,7 +22,7 @@ _SECTIONS = {
     "Run": (running.run, running.check, running.reload, running.schema),
     "Page": (sending.send, sending.ack, looking.explain),
     "Look": (looking.stuck, looking.why, looking.status),
-    "Intervene": (queue.queue, carriers.carriers, carriers.probe),
+    "Intervene": (queue.queue, carriers.carriers, carriers.probe, rules.rules),
 }
 
 

@@ -48,6 +48,7 @@ _WAYS_OUT = {
     "working": "Working",
     "idle": "Ready",
     "resting": "Resting",
+    "maintenance": "In maintenance",
     "suspended": "Switched off",
     "draining": "Finishing",
     "down": "Not reachable",

@@ -8,12 +8,14 @@ somebody who was reached late still has the whole step to answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
 from gateway.lifecycle import FINAL, State
 from gateway.model import DeliveryKey, Instant, Leg, MessageClass, later
 from gateway.outcome import Level
+from gateway.route import ALL_WELL, Outlook
 from gateway.settings.types import ClassSettings
 from gateway.store.base import Advance, Ending, Facts, LegFacts, NewDelivery
 
@@ -28,6 +30,7 @@ def open_leg(
     *,
     due: Instant | None = None,
     copies_before: int = 0,
+    why: dict[str, Any] | None = None,
 ) -> NewDelivery:
     """Leg *index* of a plan as a delivery: due at once (or at *due*), bounded by its class and the client."""
     leg = plan[index]
@@ -48,22 +51,40 @@ def open_leg(
             if other.chain == leg.chain or other.item > leg.item
         ),
         copies_before=copies_before,
+        why=why or {},
     )
 
 
-def first_legs(plan: tuple[Leg, ...]) -> tuple[int, ...]:
-    """The legs that a plan opens at once: of each track the first link of each device of its first item."""
-    return tuple(n for n, leg in enumerate(plan) if leg.item == 0 and leg.place == 0)
+def first_legs(
+    plan: tuple[Leg, ...], message_class: MessageClass = MessageClass.NORMAL, outlook: Outlook = ALL_WELL
+) -> tuple[int, ...]:
+    """The legs that a plan opens at once: of each track the first link of each device of its first item.
+
+    What leads over a path that is down is left out for critical and urgent, where a track has another way.
+    """
+    down = outlook.down if message_class.pressing else frozenset()
+    led = {leg.track for leg in plan if leg.path not in down}
+    first: dict[tuple[int, int], int] = {}
+    items: dict[int, int] = {}
+    for n, leg in enumerate(plan):
+        if leg.track in led and leg.path in down:
+            continue
+        if items.setdefault(leg.track, leg.item) == leg.item:
+            first.setdefault((leg.track, leg.chain), n)
+    return tuple(sorted(first.values()))
 
 
-def next_move(classes: dict[MessageClass, ClassSettings], facts: Facts, now: Instant) -> Advance:
+def next_move(
+    classes: dict[MessageClass, ClassSettings], facts: Facts, now: Instant, outlook: Outlook = ALL_WELL
+) -> Advance:
     """What to do for *facts* at *now*: legs to open, copies to stop, an ending, or when to look again.
 
     While an incident is muted nothing is opened and nobody's time is up; but it ends when somebody has it,
     when what was asked for is reached, and when the client's own deadline is over.
     """
     of_class = classes[facts.message_class]
-    tracks = [_Track(facts, of_class, number, now) for number in sorted({leg.track for leg in facts.plan})]
+    numbers = sorted({leg.track for leg in facts.plan})
+    tracks = [_Track(facts, of_class, number, now, outlook) for number in numbers]
     if facts.accepted_by is not None or all(track.reached for track in tracks):
         return _end(facts, now, "confirmed", _open_of(facts.legs))
     if facts.expires is not None and now >= facts.expires:
@@ -71,16 +92,15 @@ def next_move(classes: dict[MessageClass, ClassSettings], facts: Facts, now: Ins
     stop = [key for track in tracks for key in track.unwanted()]
     if facts.muted_until is not None and now < facts.muted_until:
         return _wait(facts, now, stop, [facts.muted_until])
-    wanted = [index for track in tracks for index in track.wanted()]
+    wanted = [one for track in tracks for one in track.wanted()]
     if wanted:
         return Advance(
             incident=facts.incident,
             version=facts.version,
             at=now,
-            open=tuple(_opened(facts, of_class, index, now) for index in wanted),
+            open=tuple(_opened(facts, of_class, index, now, why) for index, why in wanted),
             stop=tuple(stop),
             due=later(now, of_class.next_leg_after) if of_class.next_leg_after is not None else None,
-            why="next_leg",
         )
     if all(track.spent for track in tracks):
         until = _answer_until(facts, of_class)
@@ -94,15 +114,25 @@ def next_move(classes: dict[MessageClass, ClassSettings], facts: Facts, now: Ins
 class _Track:
     """One person, or one direct address: its legs, and what they still need."""
 
-    def __init__(self, facts: Facts, of_class: ClassSettings, number: int, now: Instant) -> None:
+    def __init__(
+        self, facts: Facts, of_class: ClassSettings, number: int, now: Instant, outlook: Outlook
+    ) -> None:
         self._plan = facts.plan
         self._now = now
         self._hedge = of_class.next_leg_after
+        self._critical = facts.message_class is MessageClass.CRITICAL
         self._indices = [n for n, leg in enumerate(facts.plan) if leg.track == number]
         self._latest = {leg.leg: leg for leg in facts.legs}  # by age: a retried leg's newest row counts
         self._legs = [leg for leg in facts.legs if facts.plan[leg.leg].track == number]
         self.reached = any(leg.level >= facts.until and not leg.setback for leg in self._legs)
         self._until = facts.until
+        # Round a path that is down, as long as there is a way round that has not failed.
+        down = outlook.down if facts.message_class.pressing else frozenset()
+        ways = [n for n in self._indices if facts.plan[n].path not in down]
+        hopeful = any(n not in self._latest or not _hopeless(self._latest[n]) for n in ways)
+        busy = self._carried or any(leg.state is State.BEGUN for leg in self._legs)
+        self._down = down if hopeful and not busy else frozenset()
+        self._ways = ways if self._down else self._indices
 
     @property
     def spent(self) -> bool:
@@ -121,25 +151,36 @@ class _Track:
         """A carrier took it and has not taken it back."""
         return any(leg.state is State.TAKEN and not leg.setback for leg in self._legs)
 
-    def wanted(self) -> Iterator[int]:
-        """Indices of legs to open now: the next link of each device that got nowhere, or the next item."""
+    def wanted(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Indices of legs to open now, and why: the next link of each device that got nowhere, or the next
+        item. Items of which something was opened already come first: others were passed over."""
         if self.reached:
             return
-        items = sorted({self._plan[n].item for n in self._indices})
-        for item in items:
+        opened = {self._plan[n].item for n in self._latest if n in self._indices}
+        before: LegFacts | None = None
+        for item in sorted({self._plan[n].item for n in self._ways}, key=lambda i: (i not in opened, i)):
             chains = self._chains(item)
-            if all(chain[0] not in self._latest for chain in chains):
-                yield from (chain[0] for chain in chains)  # the item before got nowhere
+            tried = [[self._latest[n] for n in chain if n in self._latest] for chain in chains]
+            if not any(tried):
+                for chain in chains:  # the item before got nowhere
+                    yield chain[0], self._why(before or self._newest(self._legs))
                 return
             exhausted = True
-            following = []
-            for chain in chains:
-                opened = [self._latest[n] for n in chain if n in self._latest]
-                if not self._stuck(opened):
+            following: list[tuple[int, dict[str, Any]]] = []
+            for chain, legs in zip(chains, tried, strict=True):
+                newest = self._newest(legs)
+                if newest is None:  # passed over while its path was down
+                    continue
+                before = newest
+                if not self._stuck(legs, newest):
                     exhausted = False
-                elif len(opened) < len(chain):
+                elif len(legs) < len(chain):
                     exhausted = False
-                    following.append(self._next_of(chain, opened[-1]))
+                    following.append(self._next_of(chain, newest))
+            if exhausted and not all(tried):
+                exhausted = False
+                skipped = [chain for chain, legs in zip(chains, tried, strict=True) if not legs]
+                following += [(chain[0], self._why(before)) for chain in skipped]
             if following:
                 yield from following
             if not exhausted:
@@ -170,37 +211,87 @@ class _Track:
 
     def _chains(self, item: int) -> list[list[int]]:
         """The legs of an item by device, each in order of links."""
-        mine = [n for n in self._indices if self._plan[n].item == item]
+        mine = [n for n in self._ways if self._plan[n].item == item]
         numbers = sorted({self._plan[n].chain for n in mine})
         return [[n for n in mine if self._plan[n].chain == number] for number in numbers]
 
-    def _stuck(self, opened: list[LegFacts]) -> bool:
+    def _stuck(self, opened: list[LegFacts], newest: LegFacts) -> bool:
         """Whether a device needs another way: its newest leg failed, is in doubt, or waits too long."""
         if any(leg.state is State.TAKEN and not leg.setback for leg in opened):
             return False
-        newest = opened[-1]
         if newest.state in (State.WAITING, State.BEGUN):
-            waited = self._hedge is not None and self._now >= later(newest.opened_at, self._hedge)
-            return waited or (newest.state is State.WAITING and newest.failures > 0)
+            return self._waited(newest) or (newest.state is State.WAITING and newest.failures > 0)
         return True
 
-    def _next_of(self, chain: list[int], newest: LegFacts) -> int:
-        """The next link of a device; after a failure the first one on another path, if there is one."""
+    def _waited(self, leg: LegFacts) -> bool:
+        return self._hedge is not None and self._now >= later(leg.opened_at, self._hedge)
+
+    def _newest(self, legs: list[LegFacts]) -> LegFacts | None:
+        return max(legs, key=lambda leg: (leg.opened_at, leg.delivery), default=None)
+
+    def _next_of(self, chain: list[int], newest: LegFacts) -> tuple[int, dict[str, Any]]:
+        """The next link of a device, and why; for critical, after one that could not be reached, the first
+        on another path, if there is one (delivery semantics 8.1)."""
         unopened = [n for n in chain if n not in self._latest]
         path = self._plan[newest.leg].path
         other = [n for n in unopened if self._plan[n].path != path]
-        return other[0] if newest.failures and other else unopened[0]
+        if self._critical and newest.connects and newest.code not in _NOT_TRIED and other:
+            return other[0], self._why(newest) | ({} if other[0] == unopened[0] else {"path": path})
+        return unopened[0], self._why(newest)
+
+    def _why(self, before: LegFacts | None) -> dict[str, Any]:
+        """Data of the event: why the leg after *before* is opened."""
+        if before is None:
+            return {}
+        after = {"after": before.link}
+        down = self._plan[before.leg].path
+        if down in self._down:
+            return after | {"why": "path_down", "path": down}
+        match before.state:
+            case State.TAKEN:
+                return after | {"why": "setback"}
+            case State.DOUBT | State.HELD:
+                return after | {"why": "doubt"}
+            case State.FAILED:
+                return after | {"why": "refused"}
+            case State.EXPIRED:
+                return after | {"why": "expired"}
+            case State.CANCELLED:
+                return after | {"why": before.reason or "cancelled"}
+            case State.WAITING if before.code in _NOT_TRIED and before.failures:
+                return after | {"why": _NOT_TRIED[before.code]}
+            case State.WAITING if before.failures:
+                return after | {"why": "not_reached" if before.failures == before.connects else "later"}
+            case _:
+                return after | {"why": "waited", "waited": self._hedge}
 
     def _same_device(self, one: LegFacts, other: LegFacts) -> bool:
         a, b = self._plan[one.leg], self._plan[other.leg]
         return (a.item, a.chain) == (b.item, b.chain)
 
 
+_NOT_TRIED: dict[str | None, str] = {
+    "maintenance": "maintenance",
+    "suspended": "switched_off",
+    "draining": "switched_off",
+}
+"""Codes of misses in which nobody tried to reach the carrier."""
+
+
+def _hopeless(leg: LegFacts) -> bool:
+    """Whether nothing comes of it, as far as one can tell now."""
+    if leg.state in FINAL:
+        return leg.state is not State.TAKEN or leg.setback
+    return leg.state is State.WAITING and leg.failures > 0
+
+
 def _order(leg: Leg) -> tuple[int, int, int]:
     return leg.item, leg.chain, leg.place
 
 
-def _opened(facts: Facts, of_class: ClassSettings, index: int, now: Instant) -> NewDelivery:
+def _opened(
+    facts: Facts, of_class: ClassSettings, index: int, now: Instant, why: dict[str, Any]
+) -> NewDelivery:
     leg = facts.plan[index]
     copies = sum(
         max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN))
@@ -208,7 +299,14 @@ def _opened(facts: Facts, of_class: ClassSettings, index: int, now: Instant) -> 
         if facts.plan[other.leg].track == leg.track
     )
     return open_leg(
-        facts.plan, index, facts.message_class, of_class, now, facts.expires, copies_before=copies
+        facts.plan,
+        index,
+        facts.message_class,
+        of_class,
+        now,
+        facts.expires,
+        copies_before=copies,
+        why=why,
     )
 
 

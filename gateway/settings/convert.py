@@ -233,7 +233,8 @@ class Converter:
             original = found.node.entries if found and isinstance(found.node, Entries) else {}
             what = ""
             if word == name or "same_as" in original:
-                what = f"{quoted(word)} copies a link itself."
+                ring = _ring(node, name) if word != name else ""
+                what = f"goes in a circle: {ring}." if ring else f"{quoted(word)} copies a link itself."
             elif not original:
                 what = f"this carrier has no link {quoted(word)}."
             elif (size := sum(_size(one.node) for one in original.values())) > self._copied:
@@ -375,6 +376,20 @@ class Converter:
         return value.removesuffix("\n").removesuffix("\r")
 
 
+def _ring(links: Entries, name: str) -> str:
+    """``a → b → a`` if following ``same_as`` from *name* comes back to it."""
+    way = [name]
+    while len(way) <= len(links.entries):
+        entry = links.entries.get(way[-1])
+        same = entry.node.entries.get("same_as") if entry and isinstance(entry.node, Entries) else None
+        if same is None or not isinstance(same.node, Scalar):
+            return ""
+        way.append(same.node.text)
+        if same.node.text == name:
+            return " → ".join(way)
+    return ""
+
+
 def _size(node: Node) -> int:
     """How many values *node* has, itself included."""
     match node:
@@ -442,6 +457,8 @@ def _stand_in(type_: Type) -> Any:
         return None
     if type_.kind == "together" or type_.form is tuple:
         return ()
+    if type_.kind == "window":
+        return KINDS[type_.kind].read(KINDS[type_.kind].example)
     if type_.form is Secret:
         return Secret("")
     if type_.form is Rate:

@@ -91,6 +91,15 @@ class _Check:
             if carrier.text not in self._settings.texts:
                 what = f"there is no text {quoted(carrier.text)}."
                 self._unknown(("carriers", name, "text"), what, carrier.text, self._settings.texts)
+            adapters = {link.adapter for link in carrier.links.values()}
+            for n, rule in enumerate(carrier.rules):
+                path = ("carriers", name, "rules", f"[{n}]")
+                if rule.link is not None and rule.link not in carrier.links:
+                    what = f"this carrier has no link {quoted(rule.link)}."
+                    self._unknown((*path, "link"), what, rule.link, carrier.links)
+                if rule.protocol is not None and rule.protocol not in adapters:
+                    what = f"no link of this carrier speaks {quoted(rule.protocol)}."
+                    self._unknown((*path, "protocol"), what, rule.protocol, adapters)
 
     def doors(self, specs: Mapping[str, Adapter]) -> None:
         """What comes back to a link finds its door open."""

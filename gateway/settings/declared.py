@@ -42,7 +42,7 @@ class Type(msgspec.Struct, frozen=True, kw_only=True):
     def struct(self) -> type[msgspec.Struct] | None:
         """The Struct whose fields are keys of a mapping, if it is one."""
         if isinstance(self.form, type) and issubclass(self.form, msgspec.Struct):
-            return None if self.form in (Secret, Rate) else self.form
+            return None if self.kind or self.form in (Secret, Rate) else self.form
         return None
 
 

@@ -205,6 +205,9 @@ in it, or one that begins with one of ``[ ] {{ }} , & * ! | > % @ ` " ' #``).
 | code | up to 20 digits |
 | form | text with {", ".join(f"`{{{name}}}`" for name in PLACEHOLDERS)} |
 | together | `pager`, or `pager + mobile` for both at the same time |
+| glob | words in which `*` stands for anything; capitals do not matter |
+| window | `Sun 02:00-02:30`, `Mon-Fri 01:00-02:00`, `02:00-02:30` (daily), `first Sun 02:00-04:00` |
+| | (also `last`), `2026-12-24 22:00-02:00`; what ends earlier than it begins ends on the next day |
 | secret | `{{env: NAME}}`, `{{file: path}}` or `{{credential: name}}` (systemd); never the secret itself |
 | yes or no | `true`, `yes`, `on`, `false`, `no`, `off` |
 | none | `none`, where a setting may be absent |

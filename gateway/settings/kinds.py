@@ -21,6 +21,7 @@ import msgspec
 from gateway.settings import patterns
 from gateway.settings.complaints import quoted
 from gateway.settings.types import Rate
+from gateway.settings.windows import FORMS, Window, window
 
 
 class Unfit(ValueError):
@@ -298,6 +299,19 @@ def _form(text: str) -> str:
     return text
 
 
+def _glob(text: str) -> str:
+    if not text or len(text) > 200 or not text.isprintable():
+        raise Unfit("cannot be a pattern.", 'Write up to 200 characters, such as "*quota*".')
+    return text
+
+
+def _window(text: str) -> Window:
+    found = window(text)
+    if found is None:
+        raise Unfit("is not a window of time.", FORMS)
+    return found
+
+
 def _together(text: str) -> tuple[str, ...]:
     return tuple(_name(part.strip()) for part in text.split("+"))
 
@@ -342,6 +356,14 @@ KINDS: dict[str, Kind] = {
         Kind(name="pattern", read=_pattern, example="[0-9]{7}", pattern="."),
         Kind(name="code", read=_code, example="4711", pattern="^[0-9*#]{1,20}$"),
         Kind(name="form", read=_form, example="{short} CB {callback} {ref}", pattern="."),
+        Kind(name="glob", read=_glob, example='"*quota*"', pattern="."),
+        Kind(
+            name="window",
+            read=_window,
+            show=lambda value: str(value.written),
+            example="Sun 02:00-02:30",
+            pattern="[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$",
+        ),
         Kind(
             name="together",
             read=_together,

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from gateway.model import LinkName, MessageClass, NoticeKind
 from gateway.outcome import Level
+from gateway.settings.windows import Window
 
 # Words of the file that are more than text: how each is read and shown stands in gateway.settings.kinds.
 Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
@@ -33,6 +34,8 @@ Pattern = Annotated[str, Meta(extra={"kind": "pattern"})]
 Code = Annotated[str, Meta(extra={"kind": "code"})]
 Form = Annotated[str, Meta(extra={"kind": "form"})]
 Together = Annotated[tuple[str, ...], Meta(extra={"kind": "together"})]
+Glob = Annotated[str, Meta(extra={"kind": "glob"})]
+During = Annotated[Window, Meta(extra={"kind": "window"})]
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -322,6 +325,31 @@ class DeviceRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
 
 
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a carrier's answer means here, instead of what the protocol's own table says."""
+
+    code: Annotated[Glob, Meta(description="The answer's code, such as `550`, or `55*`; none said: any.")] = (
+        "*"
+    )
+    match: Annotated[
+        Glob,
+        Meta(description="The carrier's words: `*` stands for anything, capitals do not matter."),
+    ] = "*"
+    means: Annotated[
+        Literal["later", "later_link", "refuse_page", "refuse_address", "refuse_link"],
+        Meta(
+            description="`later`: try this page again; `later_link`: the carrier takes nothing now; "
+            "`refuse_page`: never this page; `refuse_address`: never this pager; `refuse_link`: the link "
+            "is switched off until somebody looks."
+        ),
+    ]
+    pause_link: Annotated[
+        Duration | None, Meta(gt=0, le=3600, description="Nothing is sent over the link for so long.")
+    ] = None
+    protocol: Annotated[str | None, Meta(description="Only for links of this adapter.")] = None
+    link: Annotated[Name | None, Meta(description="Only for this link of the carrier.")] = None
+
+
 class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     links: Annotated[
         dict[Name, LinkSettings],
@@ -329,6 +357,14 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ]
     device: Annotated[DeviceRule, Meta(description="What an address looks like.")] = DeviceRule()
     text: Annotated[str, Meta(description="Which of `texts` its devices get.")] = "default"
+    rules: Annotated[
+        tuple[Rule, ...],
+        Meta(max_length=100, description="What its answers mean here; the first that matches counts."),
+    ] = ()
+    maintenance: Annotated[
+        tuple[During, ...],
+        Meta(max_length=100, description="When its links rest, in the site's zone: `Sun 02:00-02:30`."),
+    ] = ()
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -345,7 +381,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class PeopleDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: Annotated[
         str | None,
-        Meta(description="The plan of a person who names none; none: the devices in the order written."),
+        Meta(
+            description="The plan of a person who names none; none: each device in turn, for critical and "
+            "urgent by protocol (WCTP, SNPP, SMPP, TAP, then SMTP), else in the order written."
+        ),
     ] = None
 
 
@@ -401,6 +440,14 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     every: Annotated[Duration, Meta(ge=10, le=3600, description="Time between loop messages.")] = 60.0
     tell: Annotated[
         tuple[str, ...], Meta(description="Targets that are paged about the gateway itself.")
+    ] = ()
+    probe: Annotated[
+        tuple[Endpoint, ...],
+        Meta(
+            max_length=8,
+            description="`host:port` outside that is connected to when all links over the Internet rest: if "
+            "one answers, the Internet is not down; nothing is sent.",
+        ),
     ] = ()
 
 
@@ -464,16 +511,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def items_of(self, person: Person, cls: MessageClass) -> tuple[tuple[str, ...], ...]:
         """Names of the devices that *person* is reached by for *cls*: items one after the other, the
         devices of one item together. Devices that the person lacks are left out; without a plan every
-        device is an item, in the order written."""
+        device is an item: for critical and urgent the protocols made for it first, else as written."""
         plan = self.plan_name(person)
         if plan is None:
-            return tuple((device,) for device in person.devices)
+            names = list(person.devices)
+            if cls.pressing:
+                names.sort(key=lambda name: self._rank(person.devices[name]))  # stable
+            return tuple((device,) for device in names)
         items = (
             tuple(device for device in item if device in person.devices)
             for item in self.plans[plan].get(cls, ())
         )
         return tuple(item for item in items if item)
 
+    def _rank(self, device: str) -> int:
+        """Where the protocol of a device's first link stands in ``PROTOCOLS``; one that is not in it comes
+        before mail, the last resort."""
+        carrier = self.carriers.get(device.partition(":")[0])
+        first = None if carrier is None else next(iter(carrier.links.values()), None)
+        adapter = "" if first is None else first.adapter
+        return PROTOCOLS.index(adapter if adapter in PROTOCOLS else "")
+
+
+PROTOCOLS = ("wctp", "snpp", "smpp", "tap", "", "smtp")
+"""For critical and urgent, where the file gives no order (delivery semantics 8.1); "" is any other."""
 
 COMPUTED = frozenset({"generation", "warnings", "own"})
 """Fields that nobody writes."""
@@ -493,7 +554,7 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
         ]
     ),
     Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
-    Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
+    Carrier: frozenset({"use", "sender", "echo"}),
     DeviceRule: frozenset({"countries"}),
     Keep: frozenset({"evidence", "wire", "backup"}),
     PeopleDefaults: frozenset({"quiet"}),

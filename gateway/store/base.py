@@ -45,7 +45,8 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     *leg* is its index in the message's plan (0 for a message without an incident). *last*: no leg follows
     it, so a doubt is settled on this leg. *copies_before* counts copies for the same person that may be out
-    already when it is opened: a copy that may be a second one is marked, and doubts are capped.
+    already when it is opened: a copy that may be a second one is marked, and doubts are capped. *why* is
+    data of the event of its opening (``Opening``), empty for first legs.
     """
 
     leg: int
@@ -58,6 +59,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Instant
     last: bool = True
     copies_before: int = 0
+    why: Mapping[str, Any] = {}
 
 
 class NewIncident(msgspec.Struct, frozen=True, kw_only=True):
@@ -336,7 +338,8 @@ class EvidenceRoom(Protocol):
 
 
 class LegFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """How one opened leg of a plan stands."""
+    """How one opened leg of a plan stands. *failures* are its concluded tries, of which *connects* never got
+    as far as the carrier; *code* is the last one's."""
 
     delivery: DeliveryKey
     message: MessageKey
@@ -352,6 +355,9 @@ class LegFacts(msgspec.Struct, frozen=True, kw_only=True):
     possibly_sent: bool
     due: Instant | None
     deadline: Instant
+    connects: int = 0
+    reason: str | None = None
+    code: str | None = None
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -376,7 +382,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
     """One move of an incident: legs to open, deliveries to stop, an ending, or just the next look.
 
-    *why* is a token for the event (``next_leg``, ``waited``, ``link_removed``, …), *detail* for its data.
+    *why* is a token for the events (``next_leg``, ``confirmed``, …) where the opened leg has none of its own,
+    *detail* for their data.
     """
 
     incident: IncidentKey
@@ -399,6 +406,11 @@ class PursuitRoom(Protocol):
 
     async def next_due(self) -> Instant | None:
         """When the next open incident is due."""
+        ...
+
+    async def hurry(self, links: tuple[LinkName, ...], now: Instant, limit: int) -> int:
+        """Those open incidents of class critical and urgent that wait for any of *links* are due now. How
+        many; at most *limit* deliveries of each link are looked at, the most pressing first."""
         ...
 
     async def advance(self, move: Advance) -> bool:

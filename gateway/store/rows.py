@@ -370,6 +370,9 @@ def facts_of(incident: Incident, message: Message, deliveries: Iterable[Delivery
                 possibly_sent=row.possibly_sent,
                 due=row.due,
                 deadline=row.deadline,
+                connects=row.connects,
+                reason=row.reason,
+                code=row.code,
             )
             for row in sorted(deliveries, key=_key)
         ),

@@ -81,6 +81,10 @@ class Book(Protocol):
         ...
 
     def on_link(self, link: LinkName, states: Sequence[State], limit: int) -> list[Delivery]: ...
+    def pressing_on(self, link: LinkName, limit: int) -> list[Delivery]:
+        """What waits on a link of class critical and urgent: class, then due, then key."""
+        ...
+
     def held(self, link: LinkName) -> bool:
         """Whether this process has taken the link's lease."""
         ...
@@ -299,6 +303,19 @@ def settle(book: Book, row: Delivery, now: Instant) -> None:
 # ---------------------------------------------------------------- pursuit
 
 
+def hurry(book: Book, links: Sequence[LinkName], now: Instant, limit: int) -> int:
+    waiting = [row.incident for link in links for row in book.pressing_on(link, limit)]
+    stirred = 0
+    for key in dict.fromkeys(waiting):
+        incident = None if key is None else book.incident(key)
+        if incident is None or incident.ending is not None:
+            continue
+        if incident.due is None or incident.due > now:
+            stir(book, key, now)
+            stirred += 1
+    return stirred
+
+
 def advance(book: Book, step: Advance) -> bool:
     incident = book.incident(step.incident)
     if incident is None or incident.version != step.version or incident.ending is not None:
@@ -308,10 +325,11 @@ def advance(book: Book, step: Advance) -> bool:
     rows = [opened(new, DeliveryKey(book.new_key()), message, step.at) for new in step.open]
     stopped = [row for key in step.stop if (row := book.delivery(key)) and row.incident == incident.key]
     stop(book, stopped, step.at, why=step.why or "not_needed")
-    for row in rows:
+    for row, new in zip(rows, step.open, strict=True):
         book.add_delivery(row)
         data = {"link": row.link, "leg": row.leg, "person": row.person, "device": row.device}
-        book.event(message.key, step.at, "leg_opened", row.key, data | {"why": step.why} | step.detail)
+        why = {"why": step.why} | step.detail | dict(new.why)
+        book.event(message.key, step.at, "leg_opened", row.key, data | why)
     if step.why and not rows and not step.ending:
         book.event(message.key, step.at, "pursued", None, {"why": step.why} | step.detail)
     if step.ending is not None:

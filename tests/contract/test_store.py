@@ -902,6 +902,36 @@ def test_the_ending_of_a_pursuit_is_its_messages(case: Case, ending: str) -> Non
     assert not run(case.store.pursuit.advance(late))
 
 
+def test_pursuits_that_wait_for_a_link_can_be_hurried(case: Case) -> None:
+    """Critical and urgent, on these links, the most pressing first; what they decided before is stale."""
+    bulk = case.accept(case.pursued(message_class=MessageClass.BULK))
+    urgent = case.accept(case.pursued(message_class=MessageClass.URGENT))
+    critical = case.accept(case.pursued())
+    before = {one.message: one for one in run(case.store.pursuit.due(later(case.now, 60), 9))}
+    assert run(case.store.pursuit.due(case.now, 9)) == ()
+    assert run(case.store.pursuit.hurry((FAX,), case.now, 9)) == 0
+    assert run(case.store.pursuit.hurry((WEB, FAX), case.now, 1)) == 1
+    assert [one.message for one in run(case.store.pursuit.due(case.now, 9))] == [critical.message]
+    assert run(case.store.pursuit.hurry((WEB, FAX), case.now, 9)) == 1
+    assert run(case.store.pursuit.hurry((WEB, FAX), case.now, 9)) == 0
+    hurried = [one.message for one in run(case.store.pursuit.due(case.now, 9))]
+    assert hurried == [critical.message, urgent.message]
+    assert bulk.message not in hurried
+    stale = before[urgent.message]
+    move = Advance(incident=stale.incident, version=stale.version, at=case.now)
+    assert not run(case.store.pursuit.advance(move))
+
+
+def test_a_leg_says_for_itself_why_it_is_opened(case: Case) -> None:
+    """Of several legs of one move each has its reason."""
+    stored = case.accept(case.pursued())
+    leg = case.leg(leg=1, link=FAX, why={"why": "refused", "after": WEB})
+    assert case.advance(open=(leg,), due=case.now)
+    assert case.row(stored).timeline[-1].data == {
+        "link": FAX, "leg": 1, "person": leg.person, "device": leg.device, "why": "refused", "after": WEB,
+    }  # fmt: skip
+
+
 def test_critical_incidents_come_first(case: Case) -> None:
     """Then those that are due longest; at most as many as were asked for."""
     bulk = case.accept(case.pursued(message_class=MessageClass.BULK))

@@ -285,6 +285,10 @@ class Twins(RuleBasedStateMachine):
 
         assert self.both(act) is False  # the second time it is stale
 
+    @rule(links=st.lists(LINKS, max_size=2), limit=st.integers(0, 3))
+    def hurry(self, links: list[LinkName], limit: int) -> None:
+        self.both(lambda case: run(case.store.pursuit.hurry(tuple(links), case.now, limit)))
+
     @rule(link=LINKS)
     def drop(self, link: LinkName) -> None:
         self.both(lambda case: run(case.store.desk.drop_link(link, case.now)))

@@ -73,6 +73,15 @@ EVENTS = (
     ),
     event(3, "attempt", 1, 10, outcome="taken", warning="cut at 80 characters"),
     *(event(4, "leg_opened", 2, 10, link=WEB, why=why) for why in (*says._OPENED, None, "new word")),
+    *(
+        event(4, "leg_opened", 2, 10, link=WEB, why=why, after=PHONE, path=path, waited=10.0)
+        for why in (*says._AFTER, "path_down", "new word")
+        for path in ("", *says._PATHS, "new path")
+    ),
+    *(
+        event(3, "attempt", 1, 10, link=PHONE, outcome="not_sent", code=code)
+        for code in ("maintenance", "suspended")
+    ),
     *(event(5, "level", 2, 10, level=level.token) for level in Level),
     *(event(5, "level", 2, None, level=int(level)) for level in Level),
     event(6, "setback", 2, 10, why="absent"),

@@ -151,3 +151,48 @@ def test_send_without_a_gateway_spools_beside_the_database() -> None:
     result = call("send", "alice", "hello")
     assert result.exit_code == 75
     assert len(list(Path("gateway.db.spool").glob("*.json"))) == 1
+
+
+RULES = """
+site: {store: "sqlite:gateway.db"}
+carriers:
+  spok:
+    rules:
+      - {code: 550, match: "*quota*", means: later, pause_link: 60s}
+      - {code: "55*", means: refuse_page, link: one}
+    links:
+      one: {adapter: snpp, at: 127.0.0.1:444}
+      two: {same_as: one, at: 127.0.0.1:445}
+"""
+
+
+def test_rules_test_says_which_rule_counts_and_why() -> None:
+    """For each link, from the file alone; else the rows of the protocol's table that may count."""
+    Path("gateway.yaml").write_text(RULES)
+    told = call("rules", "test", "spok", "550 Quota exceeded")
+    assert told.exit_code == 0
+    assert 'spok.one  rule 1 counts (code 550 and words "*quota*"): later' in told.stdout
+    assert "nothing is sent by it for 1m" in told.stdout
+    found = json.loads(call("rules", "test", "spok", "550 unknown pager", "--json").stdout)
+    assert [(one["link"], one["rule"], one["means"]) for one in found["links"]] == [
+        ("one", 2, "refuse_page"),
+        ("two", None, None),
+    ]
+    assert found["links"][1]["table"][0]["answer"] == "550 to PAGEr"
+    (only,) = json.loads(call("rules", "test", "spok", "hello", "--link", "two", "--json").stdout)["links"]
+    assert "no rule counts, and the table of snpp does not name it" in only["says"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("spock", "550 x"), "There is no carrier spock.\n  → There are: spok."),
+        (("spok", "550 x", "--link", "three"), "spok has no link three.\n  → There are: one, two."),
+    ],
+)
+def test_rules_test_of_what_is_not_there(words: tuple[str, ...], said: str) -> None:
+    """It says what there is."""
+    Path("gateway.yaml").write_text(RULES)
+    refused = call("rules", "test", *words)
+    assert refused.exit_code == 5
+    assert said in refused.output

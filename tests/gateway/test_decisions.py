@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -12,12 +13,22 @@ from hypothesis import strategies as st
 from gateway.adapters.base import Parts
 from gateway.app.adapters import specs
 from gateway.lifecycle import LIFE, Happening, State, after
-from gateway.model import Content, DeliveryKey, Instant, LinkName, MessageClass, MessageKey, PublicId, later
+from gateway.model import (
+    Content,
+    DeliveryKey,
+    Instant,
+    LinkName,
+    MessageClass,
+    MessageKey,
+    PublicId,
+    Trouble,
+    later,
+)
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
 from gateway.pacing import Breaker, Bucket, RetryBudget
 from gateway.render import render
 from gateway.retry import Policy, decide, wait_after
-from gateway.route import NoSuchTarget, expand, legs
+from gateway.route import NoSuchTarget, Outlook, expand, legs
 from gateway.settings import load
 from gateway.settings.types import Breaker as BreakerSettings
 from gateway.settings.types import Rate, Settings
@@ -205,6 +216,24 @@ def test_a_rate_is_never_exceeded(gaps: list[float]) -> None:
         assert sum(start <= t < later(start, 10) for t in taken) <= 5 + 50
 
 
+def test_a_link_that_failed_is_last_for_a_while() -> None:
+    """15 s after its last failure; longer after each fall that follows soon; a calm while, and it counts anew."""
+    breaker = Breaker(BreakerSettings())
+    assert breaker.last_until == 0
+    at, lasts = NOW, []
+    for _ in range(5):
+        breaker.failed(at)
+        at = later(at, 3)
+        breaker.failed(at)  # the same fall
+        lasts.append((breaker.last_until - at) // 1_000_000)
+        breaker.succeeded(at)
+        at = breaker.last_until
+    assert lasts == [15, 30, 60, 120, 120]
+    at = later(at, 121)
+    breaker.failed(at)
+    assert breaker.last_until == later(at, 15)
+
+
 def test_five_failures_in_a_row_rest_the_link() -> None:
     """15, 30, 60, 120 s; one success and it counts anew."""
     breaker = Breaker(BreakerSettings())
@@ -346,9 +375,9 @@ def test_legs_follow_the_plan_and_the_file() -> None:
     found = expand(route_settings(), "alice", "#")
     assert isinstance(found, tuple)
 
-    def plan(which: MessageClass, *resting: str) -> list[tuple[int, int, str]]:
-        names = frozenset(LinkName(name) for name in resting)
-        return [(leg.item, leg.chain, leg.link) for leg in legs(route_settings(), found, which, names)]
+    def plan(which: MessageClass, **troubles: Trouble) -> list[tuple[int, int, str]]:
+        outlook = Outlook(troubles={LinkName(f"spok.{name}"): why for name, why in troubles.items()})
+        return [(leg.item, leg.chain, leg.link) for leg in legs(route_settings(), found, which, outlook)]
 
     assert plan(MessageClass.CRITICAL) == [
         (0, 0, "spok.web"),
@@ -358,7 +387,11 @@ def test_legs_follow_the_plan_and_the_file() -> None:
         (1, 0, "mail.relay"),
     ]
     assert plan(MessageClass.NORMAL) == [(0, 0, "mail.relay")]
-    assert plan(MessageClass.CRITICAL, "spok.web")[:2] == [(0, 0, "spok.phone"), (0, 0, "spok.web")]
+    for trouble in get_args(Trouble):
+        resting = plan(MessageClass.CRITICAL, web=trouble)
+        assert resting[:2] == [(0, 0, "spok.phone"), (0, 0, "spok.web")]
+    both = plan(MessageClass.CRITICAL, web="rests", phone="failed")
+    assert both[:2] == [(0, 0, "spok.phone"), (0, 0, "spok.web")]
 
 
 @pytest.mark.parametrize(

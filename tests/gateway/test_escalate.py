@@ -21,6 +21,7 @@ from gateway.model import (
 )
 from gateway.outcome import Level
 from gateway.people.escalate import first_legs, next_move
+from gateway.route import Outlook
 from gateway.settings.types import ClassSettings
 from gateway.store.base import Facts, LegFacts
 
@@ -156,10 +157,90 @@ def test_a_normal_page_changes_link_on_failure_only() -> None:
     assert opened(next_move(CLASSES, failed, NOW)) == [1]
 
 
-def test_after_a_failure_another_path_comes_first() -> None:
-    """When the Internet way failed, the phone is tried before another Internet way."""
+def test_after_a_link_that_cannot_be_reached_another_path_comes_first() -> None:
+    """Critical: the phone is tried before another Internet way; if the carrier answered, or for other classes,
+    the order of the file counts."""
     plan = [WEB, leg("spok.snpp", place=1), leg("spok.phone", place=2, path="phone")]
-    assert opened(next_move(CLASSES, facts(plan, [row(0, State.WAITING, failures=1)]), NOW)) == [2]
+    missed = row(0, State.WAITING, failures=1, connects=1)
+    assert opened(next_move(CLASSES, facts(plan, [missed]), NOW)) == [2]
+    urgent = facts(plan, [missed], message_class=MessageClass.URGENT)
+    assert opened(next_move(CLASSES, urgent, NOW)) == [1]
+    refused = facts(plan, [row(0, State.WAITING, failures=1)])
+    assert opened(next_move(CLASSES, refused, NOW)) == [1]
+
+
+def test_the_newest_copy_of_a_device_counts() -> None:
+    """After web and phone failed, the middle way is opened; while it waits nothing else is."""
+    plan = [WEB, leg("spok.snpp", place=1), leg("spok.phone", place=2, path="phone"), MAIL]
+    rows = [
+        row(0, State.WAITING, failures=1, connects=1),
+        row(2, State.FAILED, opened_at=later(NOW, 1)),
+        row(1, State.WAITING, opened_at=later(NOW, 2)),
+    ]
+    assert opened(next_move(CLASSES, facts(plan, rows), later(NOW, 3))) == []
+    assert opened(next_move(CLASSES, facts(plan, rows), later(NOW, 12))) == [3]
+
+
+DOWN = Outlook(down=frozenset({"internet"}))
+
+
+def test_when_the_internet_is_down_what_waits_goes_by_phone_at_once() -> None:
+    """Critical and urgent, and only while no copy is out or under way; then the phone's fate counts."""
+    plan = [WEB, leg("spok.snpp", place=1), leg("spok.phone", place=2, path="phone")]
+    waiting = facts(plan, [row(0, State.WAITING)])
+    move = next_move(CLASSES, waiting, NOW, DOWN)
+    assert opened(move) == [2]
+    assert move.open[0].why == {"why": "path_down", "path": "internet", "after": LinkName("x.y")}
+    normal = facts(plan, [row(0, State.WAITING)], message_class=MessageClass.NORMAL)
+    assert opened(next_move(CLASSES, normal, NOW, DOWN)) == []
+    for state in (State.BEGUN, State.TAKEN):
+        assert opened(next_move(CLASSES, facts(plan, [row(0, state)]), NOW, DOWN)) == []
+    both = [row(0, State.WAITING), row(2, State.WAITING)]
+    assert opened(next_move(CLASSES, facts(plan, both), later(NOW, 60), DOWN)) == []
+    both[1] = row(2, State.FAILED)
+    assert opened(next_move(CLASSES, facts(plan, both), later(NOW, 1), DOWN)) == [1]
+
+
+def test_when_the_internet_is_down_new_pages_pass_it_over() -> None:
+    """Whatever stands first in the plan: the first item with another way is opened by it; nobody is left out."""
+    mobile, phone = leg("sms.a"), leg("spok.phone", item=1, path="phone")
+    plan = (mobile, phone, MAIL)
+    assert first_legs(plan, MessageClass.URGENT, DOWN) == (1,)
+    assert first_legs(plan, MessageClass.NORMAL, DOWN) == (0,)
+    assert first_legs((mobile, MAIL), MessageClass.CRITICAL, DOWN) == (0,)
+    assert first_legs((WEB, PHONE, MOBILE, MAIL), MessageClass.CRITICAL, DOWN) == (1,)
+
+
+def test_when_the_internet_is_back_what_was_passed_over_has_its_turn() -> None:
+    """The device that was passed over is opened only when the others got nowhere."""
+    plan = [WEB, PHONE, MOBILE]
+    taken = facts(plan, [row(1, State.TAKEN)])
+    assert opened(next_move(CLASSES, taken, NOW)) == []
+    refused = facts(plan, [row(1, State.FAILED)])
+    assert opened(next_move(CLASSES, refused, NOW)) == [0]
+    both = facts(plan, [row(1, State.FAILED), row(0, State.FAILED, opened_at=later(NOW, 1))])
+    assert opened(next_move(CLASSES, both, NOW)) == [2]
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "why"),
+    [
+        (State.FAILED, {}, "refused"),
+        (State.EXPIRED, {}, "expired"),
+        (State.CANCELLED, {"reason": "link_removed"}, "link_removed"),
+        (State.WAITING, {"failures": 1}, "later"),
+        (State.WAITING, {"failures": 1, "connects": 1}, "not_reached"),
+        (State.WAITING, {"failures": 1, "connects": 1, "code": "maintenance"}, "maintenance"),
+        (State.WAITING, {"failures": 1, "connects": 1, "code": "suspended"}, "switched_off"),
+        (State.DOUBT, {"doubts": 1}, "doubt"),
+        (State.TAKEN, {"setback": True}, "setback"),
+        (State.WAITING, {}, "waited"),
+    ],
+)
+def test_each_move_says_why(state: State, changes: dict[str, object], why: str) -> None:
+    """What became of the way before, in the event of the next one."""
+    move = next_move(CLASSES, facts([WEB, PHONE], [row(0, state, **changes)]), later(NOW, 10))
+    assert (move.open[0].why["why"], move.open[0].why["after"]) == (why, "x.y")
 
 
 def test_the_next_item_opens_when_all_devices_of_this_one_got_nowhere() -> None:

@@ -92,11 +92,11 @@ def test_an_incident_that_cannot_be_pursued_is_looked_at_once_a_minute(
     story.weather(ONE, refuse=True)
     looked: list[str] = []
 
-    def broken(classes: Any, facts: Facts, now: Instant) -> Advance:
+    def broken(classes: Any, facts: Facts, now: Instant, outlook: Any) -> Advance:
         if facts.public_id == poisonous.id:
             looked.append(facts.public_id)
             raise ValueError("a bug of the ladder")
-        return next_move(classes, facts, now)
+        return next_move(classes, facts, now, outlook)
 
     monkeypatch.setattr(pursue, "next_move", broken)
     poisonous = story.page("bob", text="poison", message_class=CRITICAL)

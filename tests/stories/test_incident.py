@@ -26,7 +26,7 @@ def test_a_muted_incident_pages_nobody_else_until_the_mute_ends(tell: Tell, disk
     assert story.look(page).ending is None
     story.forward(minutes=2)
     assert [copy.by for copy in story.copies()] == [TWO]
-    assert [event.data["why"] for event in story.events(page, "leg_opened")] == ["next_leg"]
+    assert [event.data["why"] for event in story.events(page, "leg_opened")] == ["path_down"]
 
 
 def test_a_muted_incident_is_heard_when_it_gets_worse(tell: Tell) -> None:

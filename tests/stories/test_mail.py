@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.lifecycle import State
+from gateway.model import MessageClass
 from gateway.outcome import Level
 from gateway.sim.smtp import Fate, Refusal, SimulatedSmtp, SmtpQuirks
 from gateway.sim.truth import Copy, Truth
@@ -69,7 +70,9 @@ def test_a_mail_climbs_by_its_reports(tell: Tell, disk: str) -> None:
 
 def test_a_bounce_is_a_setback_and_another_device_is_used(tell: Tell) -> None:
     """The relay took it, and says later that there is no such mailbox: the pager is next."""
-    story = tell(MAIL, terminals={ONE: {}})
+    plan = ", ".join(f"{one.token}: [mail, pager]" for one in MessageClass)
+    text = MAIL + f"plans: {{by-mail: {{{plan}}}}}\ndefaults: {{people: {{plan: by-mail}}}}\n"
+    story = tell(text, terminals={ONE: {}})
     relay(story, **fates(failed=5))
     sent = story.page("alice", message_class=URGENT, until=Level.ON_DEVICE)
     story.wait_for(lambda: story.copies(PAGER), limit=60)

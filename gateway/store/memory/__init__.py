@@ -156,6 +156,12 @@ class MemoryBook:
     def on_link(self, link: LinkName, states: Sequence[State], limit: int) -> list[Delivery]:
         return [row for row in self.rows.values() if row.link == link and row.state in states][:limit]
 
+    def pressing_on(self, link: LinkName, limit: int) -> list[Delivery]:
+        found = [row for row in self.rows.values() if row.link == link and row.state is State.WAITING]
+        found = [row for row in found if row.message_class.pressing]
+        # a delivery that is paused has no due; SQL puts it first
+        return sorted(found, key=lambda row: (row.message_class, row.due or 0, row.key))[:limit]
+
     def held(self, link: LinkName) -> bool:
         return link in self.held_links
 
@@ -416,6 +422,9 @@ class MemoryStore:
     async def next_due(self) -> Instant | None:
         dues = [row.due for row in self._see().incidents.values() if row.ending is None]
         return min((due for due in dues if due is not None), default=None)
+
+    async def hurry(self, links: tuple[LinkName, ...], now: Instant, limit: int) -> int:
+        return await self._do(lambda book: units.hurry(book, links, now, limit))
 
     async def advance(self, move: Advance) -> bool:
         return await self._do(lambda book: units.advance(book, move))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.model import Instant
+from gateway.model import Instant, LinkName
 from gateway.store import units
 from gateway.store.base import Advance, Facts
 from gateway.store.rows import facts_of
@@ -23,6 +23,9 @@ class PursuitRoom:
 
     async def next_due(self) -> Instant | None:
         return await self._reader.ask(_next_due)
+
+    async def hurry(self, links: tuple[LinkName, ...], now: Instant, limit: int) -> int:
+        return await self._writer.change(lambda tx: units.hurry(tx, links, now, limit))
 
     async def advance(self, move: Advance) -> bool:
         return await self._writer.change(lambda tx: units.advance(tx, move))

@@ -304,6 +304,13 @@ class Tx(Reader):
             found += self.all_deliveries(where, self.lanes[link].number, state, limit - len(found))
         return found
 
+    def pressing_on(self, link: LinkName, limit: int) -> list[Delivery]:
+        lane = self.lanes.get(link)
+        if lane is None:
+            return []
+        where = "lane = ? AND state = 0 AND class <= 1 AND state <= 3 ORDER BY class, due, key LIMIT ?"
+        return self.all_deliveries(where, lane.number, limit)
+
     def held(self, link: LinkName) -> bool:
         return link in self.lanes and self.lanes[link].held
 
