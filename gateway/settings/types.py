@@ -329,6 +329,13 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ]
     device: Annotated[DeviceRule, Meta(description="What an address looks like.")] = DeviceRule()
     text: Annotated[str, Meta(description="Which of `texts` its devices get.")] = "default"
+    use: Annotated[
+        str | None,
+        Meta(
+            description="`name@edition` of the catalogue: what counts for `device` and links unless written;"
+            " `gateway carriers catalogue` lists them."
+        ),
+    ] = None
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -493,7 +500,7 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
         ]
     ),
     Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
-    Carrier: frozenset({"use", "sender", "maintenance", "rules", "echo"}),
+    Carrier: frozenset({"sender", "maintenance", "rules", "echo"}),
     DeviceRule: frozenset({"countries"}),
     Keep: frozenset({"evidence", "wire", "backup"}),
     PeopleDefaults: frozenset({"quiet"}),
