@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.app.adapters import specs
-from gateway.app.files import as_before, control_socket, has_run, load, spool_folder, store_path
+from gateway.app.files import as_before, control_socket, load, spool_folder, store_path
 from gateway.env.systemd import Systemd
 from gateway.errors import GatewayError, SettingsError, StoreRefused
 
@@ -36,7 +36,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
     *adopt_older* takes a database that is older than the one last seen here.
     """
     supervisor = Systemd(os.environ, os.getpid())  # before Twisted's endpoints, whose import takes LISTEN_*
-    settings = load(path, in_use=has_run(path))
+    settings = load(path)
     from gateway.env.real import RealEnv, install_reactor  # the reactor is chosen here, before any import
 
     reactor = install_reactor()

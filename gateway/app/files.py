@@ -23,9 +23,14 @@ _HERE = Path(gateway.__file__).parent
 SHIPPED = (_HERE / "_config", _HERE.parent / "config")  # in a wheel (pyproject.toml), in a source checkout
 
 
-def load(path: Path, generation: int = 1, now: Instant | None = None, in_use: InUse = never_used) -> Settings:
+def load(
+    path: Path, generation: int = 1, now: Instant | None = None, in_use: InUse | None = None
+) -> Settings:
     """The settings in *path*; raises SettingsError with every mistake, with *now* also that certificates
-    have ended. What was *in_use* before is no mistake because of the catalogue."""
+    have ended. What was *in_use* before is no mistake because of the catalogue; if that is not said, it is
+    everything once the gateway has run, but nothing with *now*: then somebody asks for all that is wrong."""
+    if in_use is None:
+        in_use = has_run(path) if now is None else never_used
     return load_file(
         path,
         specs(),

@@ -241,3 +241,26 @@ def _facts(facts: Iterable[Fact | Phone]) -> None:
 def _styled(listing: Listing) -> tuple[str, str]:
     style = {"live": screen.GOOD, "reported": "", "ends": screen.WARNING}
     return listing.standing(), screen.ALARM if listing.status in GONE else style[listing.status]
+
+
+def carriers_page() -> str:
+    """``docs/reference/carriers.md``, as Markdown: ``python -m gateway.cli.catalogue``."""
+    rows = "".join(
+        f"| `{x.tag}` | {x.standing()} | {x.country} | {x.name} | {', '.join(x.protocols)} |"
+        f" {'; '.join(dict.fromkeys(fact.source for fact in x.facts))} |\n"
+        for x in sorted(_catalogue().all_newest(), key=lambda one: (_ORDER.index(one.status), one.id))
+    )
+    return f"""\
+# Carriers of the catalogue
+
+This page is printed from `config/carriers/`: `python -m gateway.cli.catalogue > docs/reference/carriers.md`.
+What the words mean and how to use an entry: [how to](../howto/carriers.md). `gateway carriers show NAME`
+prints every fact of one with its source. Nothing here was tried by us unless it says so.
+
+| use | status | country | carrier | ways in | sources of its status |
+|---|---|---|---|---|---|
+{rows}"""
+
+
+if __name__ == "__main__":
+    print(carriers_page(), end="")

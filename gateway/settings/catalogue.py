@@ -131,3 +131,6 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
             if "smtp" in listing.protocols
             for domain in listing.protocols["smtp"].domains
         }
+
+
+NOTHING_LISTED = Catalogue()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.settings.catalogue import Catalogue
+from gateway.settings.catalogue import NOTHING_LISTED, Catalogue
 from gateway.settings.complaints import Complaints, Mark, Path, quoted
 from gateway.settings.declared import NOTHING, Field, Type, fields_of, token
 from gateway.settings.document import MAX_ALIASED, Entries, Entry, Items, Node, Scalar
@@ -64,7 +64,7 @@ class Converter:
         environ: Mapping[str, str],
         mode: Callable[[FilePath], int],
         version: str,
-        catalogue: Catalogue = Catalogue(),  # noqa: B008  frozen
+        catalogue: Catalogue = NOTHING_LISTED,
     ) -> None:
         self._complaints = complaints
         self._specs = specs

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.model import Instant
-from gateway.settings.catalogue import Catalogue
+from gateway.settings.catalogue import NOTHING_LISTED, Catalogue
 from gateway.settings.certificate import with_certificate
 from gateway.settings.complaints import Complaints, Mark, quoted
 from gateway.settings.convert import Converter
@@ -54,7 +54,7 @@ def load(
     mode: Mode = _private,
     generation: int = 1,
     now: Instant | None = None,
-    catalogue: Catalogue = Catalogue(),  # noqa: B008  frozen
+    catalogue: Catalogue = NOTHING_LISTED,
     in_use: InUse = never_used,
 ) -> Settings:
     """The settings that *text*, which stands in *file*, says; a function of its arguments.
@@ -100,7 +100,7 @@ def load_file(
     mode: Mode,
     generation: int = 1,
     now: Instant | None = None,
-    catalogue: Catalogue = Catalogue(),  # noqa: B008  frozen
+    catalogue: Catalogue = NOTHING_LISTED,
     in_use: InUse = never_used,
 ) -> Settings:
     """The settings in the file at *path*; as ``load``. A file that cannot be read is a SettingsError too."""
