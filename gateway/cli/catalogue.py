@@ -32,11 +32,10 @@ def catalogue_(at: Surface) -> None:
       gateway carriers catalogue
       gateway carriers catalogue --json
     """
-    found = list(_catalogue().all_newest())
+    found = listed()
     if at.json:
         screen.show_json([plain(listing) for listing in found])
         return
-    found.sort(key=lambda one: (_ORDER.index(one.status), one.id))
     heads = (" USE", "STATUS", "", "CARRIER", "WAYS IN")
     screen.table(heads, [(f" {x.tag}", _styled(x), x.country, x.name, ", ".join(x.protocols)) for x in found])
 
@@ -167,6 +166,11 @@ def lint(at: Surface, files: tuple[Path, ...]) -> None:
 _ORDER = ("live", "reported", "ends", "dead", "historical")
 
 
+def listed() -> list[Listing]:
+    """The last edition of each carrier, those that can be used first."""
+    return sorted(_catalogue().all_newest(), key=lambda one: (_ORDER.index(one.status), one.id))
+
+
 def _catalogue() -> Catalogue:
     from gateway import app
 
@@ -241,26 +245,3 @@ def _facts(facts: Iterable[Fact | Phone]) -> None:
 def _styled(listing: Listing) -> tuple[str, str]:
     style = {"live": screen.GOOD, "reported": "", "ends": screen.WARNING}
     return listing.standing(), screen.ALARM if listing.status in GONE else style[listing.status]
-
-
-def carriers_page() -> str:
-    """``docs/reference/carriers.md``, as Markdown: ``python -m gateway.cli.catalogue``."""
-    rows = "".join(
-        f"| `{x.tag}` | {x.standing()} | {x.country} | {x.name} | {', '.join(x.protocols)} |"
-        f" {'; '.join(dict.fromkeys(fact.source for fact in x.facts))} |\n"
-        for x in sorted(_catalogue().all_newest(), key=lambda one: (_ORDER.index(one.status), one.id))
-    )
-    return f"""\
-# Carriers of the catalogue
-
-This page is printed from `config/carriers/`: `python -m gateway.cli.catalogue > docs/reference/carriers.md`.
-What the words mean and how to use an entry: [how to](../howto/carriers.md). `gateway carriers show NAME`
-prints every fact of one with its source. Nothing here was tried by us unless it says so.
-
-| use | status | country | carrier | ways in | sources of its status |
-|---|---|---|---|---|---|
-{rows}"""
-
-
-if __name__ == "__main__":
-    print(carriers_page(), end="")

@@ -18,7 +18,7 @@ from gateway import app
 from gateway.app import files
 from gateway.app.adapters import specs
 from gateway.cli import cli, place
-from gateway.cli.catalogue import carriers_page
+from gateway.cli.reference import carriers_page
 from gateway.errors import SettingsError
 from gateway.settings.catalogue import Fact, Listing, Phone, Way
 from gateway.settings.complaints import Complaints
@@ -377,5 +377,5 @@ def test_lint_ends_with_78_and_names_the_place(here: Path) -> None:
 
 
 def test_the_reference_page_is_the_catalogue() -> None:
-    """``docs/reference/carriers.md`` is printed: python -m gateway.cli.catalogue."""
+    """``docs/reference/carriers.md`` is printed: python -m gateway.cli.reference carriers."""
     assert (ROOT / "docs" / "reference" / "carriers.md").read_text() == carriers_page()

@@ -177,6 +177,16 @@ def test_pages_that_can_be_heard_are_said_once_texts_are_not_chosen() -> None:
     assert load_text(using("heard-us@2026.11", more="    text: default\n"), catalogue=KNOWN).warnings == ()
 
 
+def test_a_way_that_is_no_more_fills_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site may know better where it still answers; it is told what the catalogue knows."""
+    monkeypatch.setitem(SPECS, "wctp", msgspec.structs.replace(SPECS["snpp"], name="wctp"))
+    text = using("live-us@2026.11", "{adapter: wctp, at: 127.0.0.1:444}")
+    assert load_text(text, catalogue=KNOWN).warnings == (
+        "gateway.yaml:6:12: carriers.spok.links.web: live-us@2026.11 knows wctp as historical: nothing is taken"
+        " from it. Ask the carrier whether it still answers.",
+    )
+
+
 def test_a_mistake_of_a_listing_is_shown_where_it_stands() -> None:
     """An adapter that objects to a key of the catalogue names the catalogue's file."""
     file, text = listing("odd-us", "live", more=SNPP.replace("at: pager.example.net:444, ", ""))
