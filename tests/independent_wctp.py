@@ -432,12 +432,13 @@ class _Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def next_answers(self, *answers: bytes | ET.Element | int | None) -> None:
-        """What the next requests get, whatever they say, after they were taken: these bytes, this operation, this
-        HTTP status, or None: the connection is closed without an answer."""
+    def next_answers(self, *answers: bytes | ET.Element | int | None, to: str | None = None) -> None:
+        """What the next requests get, whatever they say, after they were taken: these bytes, this operation,
+        this HTTP status, or None: the connection is closed without an answer. *to*: only those that say this
+        operation, for example SubmitRequest."""
         made = [document(one) if isinstance(one, ET.Element) else one for one in answers]
         with self.changed:
-            self._next += made
+            self._next += [(to, one) for one in made]
 
     def wait(self, until: Callable[[], bool], within: float = 20.0) -> bool:
         """Whether *until* came true; it is asked when something was heard."""
@@ -457,10 +458,11 @@ class _Server:
             request.send_error(411)
             return
         body = request.rfile.read(int(length))
-        refused, version = None, V13
+        refused, version, name = None, V13, None
         with self.changed:
             try:
                 version, operation = read(body)
+                name = operation.tag.removeprefix("wctp-")
                 answer = self.answer(version, operation)
             except NotWctp as wrong:
                 refused = str(wrong)
@@ -469,7 +471,9 @@ class _Server:
                 if (bad := answer.find(".//wctp-Failure")) is not None:
                     refused = f"{bad.get('errorCode')}: {bad.text}"
             self.heard.append(Heard(body, dict(request.headers.items()), request.path, refused))
-            said = self._next.pop(0) if self._next else document(answer, version)
+            said: bytes | int | None = document(answer, version)
+            if planned := [n for n, (to, _) in enumerate(self._next) if to in (None, name)]:
+                said = self._next.pop(planned[0])[1]
             self.changed.notify_all()
         if said is None:
             request.close_connection = True

@@ -349,6 +349,13 @@ def test_a_carrier_misbehaves_as_told(carrier: w.Carrier) -> None:
     assert carrier.wait(lambda: len(carrier.heard) == 5)
 
 
+def test_one_operation_is_answered_otherwise_and_others_are_not(carrier: w.Carrier) -> None:
+    """Polls that go on beside it get what is theirs."""
+    carrier.next_answers(503, to="SubmitRequest")
+    assert w.post(carrier.url, w.poll("st-anne", "blue")).status == 200
+    assert [submit(carrier).status, submit(carrier).status] == [503, 200]
+
+
 @pytest.mark.parametrize(
     ("asked", "answer", "wrong"),
     [

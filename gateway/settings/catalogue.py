@@ -21,7 +21,19 @@ Status = Literal["live", "reported", "historical", "dead", "ends"]
 nobody here has tried. ``historical``: it once was so. ``dead``: ended by the carrier. ``ends``: will be."""
 
 GONE = ("historical", "dead")
-NEVER_LISTED = frozenset({"dial", "login", "password", "security_code", "system_id"})
+NEVER_LISTED = frozenset(
+    {
+        "dial",
+        "login",
+        "password",
+        "sender_id",
+        "security_code",
+        "misc_info",
+        "poller_id",
+        "poll_code",
+        "system_id",
+    }
+)
 """Keys that no listing fills in: numbers that may be private persons' today; what is a customer's own."""
 
 
