@@ -399,7 +399,7 @@ class _Server:
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self.changed = threading.Condition()
-        self._next: list[bytes | int | None] = []
+        self._next: list[tuple[str | None, bytes | int | None]] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
