@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httptools
 import msgspec
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -19,15 +20,16 @@ from twisted.python.failure import Failure
 from gateway.env import Address, Env, Tls
 from gateway.web.messages import Fields
 
-MAX_ANSWER = 64 * 1024  # bytes, head and body: nobody reads more than the status
+MAX_ANSWER = 64 * 1024  # bytes, head and body: whoever reads more than the status expects some 1,000
 OPEN_TIMEOUT = 10.0  # seconds to connect, TLS included
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """The head of an answer. Header fields by lower-case name; of a repeated one the last."""
+    """An answer. Header fields by lower-case name; of a repeated one the last. *body*: as far as it came."""
 
     status: int
     fields: dict[str, str]
+    body: bytes = b""
 
 
 class Unanswered(Exception):
@@ -102,6 +104,7 @@ class _Call(Protocol):
         self._parser: Any = httptools.HttpResponseParser(self)
         self._fields: dict[str, str] = {}
         self._head: Answered | None = None
+        self._body: list[bytes] = []
         self._heard = 0
 
     def connectionMade(self) -> None:
@@ -142,6 +145,9 @@ class _Call(Protocol):
             self._head = Answered(status=status, fields=self._fields)
         self._fields = {}
 
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
     def on_message_complete(self) -> None:
         if self._head is not None:
             self._settle("")
@@ -150,7 +156,7 @@ class _Call(Protocol):
         if self.told.called:
             return
         if self._head is not None:
-            self.told.callback(self._head)
+            self.told.callback(replace(self._head, body=b"".join(self._body)))
         else:
             self.told.errback(Unanswered(why))
 
