@@ -76,6 +76,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
         houses.append(house)
         lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
+        for warning in settings.warnings:
+            log.warn("settings: {warning}", warning=warning)
         if store.recovered is not None:
             log.warn("the store was recovered: {what}", what=store.recovered)
         secure = settings.listen.http is not None and settings.listen.http.tls is not None
