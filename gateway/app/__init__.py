@@ -6,7 +6,17 @@ without one.
 
 from gateway.app.adapters import specs
 from gateway.app.daemon import run
-from gateway.app.files import control_socket, load, spool_folder, store_path
+from gateway.app.files import catalogue, control_socket, listings_in, load, spool_folder, store_path
 from gateway.app.plan import explain
 
-__all__ = ["control_socket", "explain", "load", "run", "specs", "spool_folder", "store_path"]
+__all__ = [
+    "catalogue",
+    "control_socket",
+    "explain",
+    "listings_in",
+    "load",
+    "run",
+    "specs",
+    "spool_folder",
+    "store_path",
+]

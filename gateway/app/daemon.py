@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.app.adapters import specs
-from gateway.app.files import control_socket, load, spool_folder, store_path
+from gateway.app.files import as_before, control_socket, load, spool_folder, store_path
 from gateway.env.systemd import Systemd
 from gateway.errors import GatewayError, SettingsError, StoreRefused
 
@@ -65,7 +65,7 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
         store.failed.addCallback(disk_failed)
         house = House(
             settings,
-            lambda generation: load(path, generation),
+            lambda generation: load(path, generation, in_use=as_before(houses[0].settings())),
             specs(),
             store,
             env,
@@ -76,6 +76,8 @@ def run(path: Path, *, announce: Callable[[str], None] = lambda line: None, adop
         houses.append(house)
         lines.count_drops(house.metrics.log_dropped.inc)
         await house.start()
+        for warning in settings.warnings:
+            log.warn("settings: {warning}", warning=warning)
         if store.recovered is not None:
             log.warn("the store was recovered: {what}", what=store.recovered)
         secure = settings.listen.http is not None and settings.listen.http.tls is not None

@@ -14,7 +14,7 @@ import sys
 import click
 
 import gateway
-from gateway.cli import carriers, looking, queue, rules, running, sending, sim, starting
+from gateway.cli import carriers, catalogue, looking, queue, rules, running, sending, sim, starting
 from gateway.cli.trouble import NOTHING_RUNS, OUR_MISTAKE
 
 _SECTIONS = {
@@ -55,6 +55,8 @@ def cli() -> None:
     """
 
 
+for _command in (catalogue.catalogue_, catalogue.show, catalogue.diff, catalogue.lint):
+    carriers.carriers.add_command(_command)
 for _commands in _SECTIONS.values():
     for _command in _commands:
         cli.add_command(_command)

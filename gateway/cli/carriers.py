@@ -15,15 +15,16 @@ PROBE_WITHIN = 180.0  # seconds: a carrier may take 120 s for one answer (delive
 
 @click.group()
 def carriers() -> None:
-    """Look at the ways out; switch them off and on.
+    """Look at the ways out; switch them off and on; see what is known about carriers.
 
-    NAME is a carrier (spok: all of its ways) or one way (spok.web).
+    NAME is a carrier (spok: all of its ways) or one way (spok.web); for show and diff one of the catalogue.
 
     \b
     Examples:
       gateway carriers list
       gateway carriers suspend spok.web --why "maintenance until 04:00"
       gateway carriers resume spok.web
+      gateway carriers show spok-us
     """
 
 

@@ -1,13 +1,16 @@
-"""Prints ``docs/reference/commands.md`` from the commands: ``python -m gateway.cli.reference``."""
+"""Prints ``docs/reference/commands.md`` from the commands: ``python -m gateway.cli.reference``; with the word
+``carriers`` the page of the catalogue."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
 
 import click
 
 from gateway.cli import cli
+from gateway.cli.catalogue import listed
 from gateway.cli.trouble import EXIT_CODES
 
 _INTRO = """\
@@ -69,5 +72,25 @@ def _text(command: click.Command) -> str:
     return "\n\n".join(parts)
 
 
+def carriers_page() -> str:
+    """``docs/reference/carriers.md``, as Markdown: ``python -m gateway.cli.reference carriers``."""
+    rows = "".join(
+        f"| `{x.tag}` | {x.standing()} | {x.country} | {x.name} | {', '.join(x.protocols)} |"
+        f" {'; '.join(dict.fromkeys(fact.source for fact in x.facts))} |\n"
+        for x in listed()
+    )
+    return f"""\
+# Carriers of the catalogue
+
+This page is printed from `config/carriers/`:
+`python -m gateway.cli.reference carriers > docs/reference/carriers.md`.
+What the words mean and how to use an entry: [how to](../howto/carriers.md). `gateway carriers show NAME`
+prints every fact of one with its source. Nothing here was tried by us unless it says so.
+
+| use | status | country | carrier | ways in | sources of its status |
+|---|---|---|---|---|---|
+{rows}"""
+
+
 if __name__ == "__main__":
-    print(commands_page(), end="")
+    print(carriers_page() if sys.argv[1:] == ["carriers"] else commands_page(), end="")

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.settings.catalogue import NOTHING_LISTED, Catalogue
 from gateway.settings.complaints import Complaints, Mark, Path, quoted
 from gateway.settings.declared import NOTHING, Field, Type, fields_of, token
 from gateway.settings.document import MAX_ALIASED, Entries, Entry, Items, Node, Scalar
 from gateway.settings.kinds import KINDS, Unfit, number, show_rate, truth, whole
-from gateway.settings.types import LATER, Adapter, Checking, LinkSettings, Listen, Rate, Secret
+from gateway.settings.types import LATER, Adapter, Carrier, Checking, LinkSettings, Listen, Rate, Secret
 
 MAX_SECRET = 64 * 1024  # bytes of a file that holds a secret
 _NONE = ("none", "null", "~")
@@ -63,6 +64,7 @@ class Converter:
         environ: Mapping[str, str],
         mode: Callable[[FilePath], int],
         version: str,
+        catalogue: Catalogue = NOTHING_LISTED,
     ) -> None:
         self._complaints = complaints
         self._specs = specs
@@ -70,6 +72,7 @@ class Converter:
         self._environ = environ
         self._mode = mode
         self._version = version
+        self._catalogue = catalogue
         self._copied = MAX_ALIASED  # what `same_as` may still add
 
     def struct(
@@ -126,6 +129,8 @@ class Converter:
                 return self._link(node, path, entry.mark)
             if type_.struct is Listen:
                 return self._listen(node, path, entry.mark)
+            if type_.struct is Carrier:
+                node = self._with_listing(node)
             if type_.struct:
                 base = default if isinstance(default, type_.struct) else None
                 return self.struct(node, type_.struct, path, entry.mark, base=base)
@@ -215,6 +220,26 @@ class Converter:
             self._complaints.mistake(mark, path, "is empty." if not made else "is too short.", remedy)
         if len(made) > most:
             self._complaints.mistake(mark, path, "is too long.", f"Write at most {most}.")
+
+    def _with_listing(self, node: Entries) -> Entries:
+        """A carrier, its device and links completed from the listing that it uses, if there is that one."""
+        use = node.entries.get("use")
+        listing = self._catalogue.find(use.node.text) if use and isinstance(use.node, Scalar) else None
+        if listing is None:
+            return node
+        made = dict(node.entries)
+        if (device := listing.own.entries.get("device")) is not None:
+            made["device"] = _under(made.get("device", device), device.node)
+        links = made.get("links")
+        if links is not None and isinstance(links.node, Entries):
+            completed = {}
+            for name, link in links.node.entries.items():
+                adapter = link.node.entries.get("adapter") if isinstance(link.node, Entries) else None
+                word = adapter.node.text if adapter and isinstance(adapter.node, Scalar) else ""
+                way = listing.protocols.get(word)  # type: ignore[call-overload]  # any adapter's name
+                completed[name] = link if way is None else _under(link, way.own)
+            made["links"] = Entry(links.mark, Entries(links.node.mark, completed))
+        return Entries(node.mark, made)
 
     def _with_copies(self, node: Entries, path: Path) -> Entries:
         """The links of a carrier, those with ``same_as`` completed from the link that they name."""
@@ -388,6 +413,13 @@ def _ring(links: Entries, name: str) -> str:
         if same.node.text == name:
             return " → ".join(way)
     return ""
+
+
+def _under(written: Entry, more: Node) -> Entry:
+    """*written* with the keys of *more* that it has not."""
+    if not isinstance(written.node, Entries) or not isinstance(more, Entries):
+        return written
+    return Entry(written.mark, Entries(written.node.mark, more.entries | written.node.entries))
 
 
 def _size(node: Node) -> int:

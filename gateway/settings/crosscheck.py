@@ -33,6 +33,7 @@ def crosscheck(
     check.plans()
     for name, person in settings.people.items():
         check.person(name, person)
+    check.mail_alone()
     check.groups()
     for name, client in settings.clients.items():
         check.client(name, client)
@@ -185,6 +186,32 @@ class _Check:
             what = f"nothing is left of plan {quoted(plan)} for {', '.join(left_out)}"
             what += f": there are only {', '.join(person.devices)}."
             self._wrong(path, what, "Give a device that the plan names, or another plan.", key=True)
+
+    def mail_alone(self) -> None:
+        """Mail was never made to be timely: who is paged in a hurry has another way too. Said once a plan."""
+        settings = self._settings
+        by_mail = {
+            name
+            for name, carrier in settings.carriers.items()
+            if all(link.adapter == "smtp" for link in carrier.links.values())
+        }
+        hasty = sorted(self._used & {MessageClass.CRITICAL, MessageClass.URGENT})
+        found: dict[str | None, list[str]] = {}
+        for name, person in settings.people.items() if by_mail and hasty else ():
+            plan = settings.plan_name(person)
+            if person.test or not (plan is None or plan in settings.plans):
+                continue
+            for cls in hasty:
+                devices = [device for item in settings.items_of(person, cls) for device in item]
+                if devices and all(person.devices[d].partition(":")[0] in by_mail for d in devices):
+                    found.setdefault(plan, []).append(name)
+                    break
+        for plan, names in found.items():
+            path = ("people", names[0]) if plan is None else ("plans", plan)
+            others = "" if len(names) == 1 else f" and {len(names) - 1} more"
+            what = f"{names[0]}{others} can be reached by mail alone, in a hurry too."
+            remedy = "Give a pager or a telephone; mail may take hours."
+            self._complaints.warning(place(self._top, path, key=True), path, what, remedy)
 
     def _device(self, path: tuple[str, ...], written: str) -> None:
         """``carrier:address``: the carrier exists and its addresses look like this one."""

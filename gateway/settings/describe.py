@@ -21,6 +21,7 @@ from gateway.settings.types import (
     LATER,
     Adapter,
     AdapterDoor,
+    Carrier,
     ClassSettings,
     LinkSettings,
     Listen,
@@ -107,6 +108,8 @@ class _Schema:
         return _word(type_)
 
     def _definition(self, struct: Any, *, partial: bool) -> dict[str, Any]:
+        if struct is Carrier and struct.__name__ not in self.definitions:
+            self.definitions[struct.__name__] = self._carrier()
         self.definitions.setdefault(struct.__name__, self.struct(struct, partial=partial))
         return {"$ref": f"#/$defs/{struct.__name__}"}
 
@@ -118,6 +121,19 @@ class _Schema:
         made["required"] += own["required"]
         self.definitions[f"link-{adapter}"] = made
         return {"$ref": f"#/$defs/link-{adapter}"}
+
+    def _carrier(self) -> dict[str, Any]:
+        """With `use`, or without: then links have all that is required, for nothing else fills it in."""
+        plain, using = self.struct(Carrier), self.struct(Carrier)
+        del plain["properties"]["use"]
+        using["required"].append("use")
+        links = []
+        for adapter in sorted(self._specs):
+            link = self.definitions[f"link-{adapter}"]
+            self.definitions[f"link-{adapter}-used"] = link | {"required": ["adapter"]}
+            links.append({"$ref": f"#/$defs/link-{adapter}-used"})
+        using["properties"]["links"]["additionalProperties"] = {"anyOf": [*links, self._copy()]}
+        return {"anyOf": [plain, using]}
 
     def _copy(self) -> dict[str, Any]:
         self.definitions["link-copy"] = {

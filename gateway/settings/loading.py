@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.model import Instant
+from gateway.settings.catalogue import NOTHING_LISTED, Catalogue
 from gateway.settings.certificate import with_certificate
 from gateway.settings.complaints import Complaints, Mark, quoted
 from gateway.settings.convert import Converter
@@ -24,6 +25,7 @@ from gateway.settings.document import (
     twice,
 )
 from gateway.settings.types import Adapter, Settings
+from gateway.settings.uses import InUse, check_uses, never_used
 
 MAX_FILES = 1000  # of one load
 MAX_INCLUDES = 8  # files that include one another in a row
@@ -52,13 +54,16 @@ def load(
     mode: Mode = _private,
     generation: int = 1,
     now: Instant | None = None,
+    catalogue: Catalogue = NOTHING_LISTED,
+    in_use: InUse = never_used,
 ) -> Settings:
     """The settings that *text*, which stands in *file*, says; a function of its arguments.
 
     Included files and secrets are read by *read*, which raises OSError where there is none; *glob* gives
     the files that match a pattern, *mode* a file's permissions (for the warning about secrets
     that everybody may read). Relative paths start at the file in which they are written. With *now* (of
-    the wall clock) certificates that have ended are mistakes too.
+    the wall clock) certificates that have ended are mistakes too, and so is what has ended of *catalogue*,
+    where *in_use* does not say that it was in use before.
 
     Raises SettingsError with every mistake of all files, the first 50 by file and line and the number of
     the rest; what does not stop the start is in ``Settings.warnings``.
@@ -69,11 +74,12 @@ def load(
     if top is None:
         complaints.raise_if_any()
         raise AssertionError("a file that cannot be read is a mistake")
-    converter = Converter(complaints, specs, read, environ, mode, __version__)
+    converter = Converter(complaints, specs, read, environ, mode, __version__, catalogue)
     base = None if files.whole else Settings(carriers={})  # a section may be in a file that was not read
     settings: Settings = converter.struct(top, Settings, (), Mark(file, 1, 1), base=base)
     if files.whole:
         crosscheck(settings, top, complaints, specs)
+        check_uses(settings, top, complaints, catalogue, now, in_use)
     settings = with_certificate(settings, top, complaints, read, now)
     complaints.raise_if_any()
     return msgspec.structs.replace(
@@ -94,6 +100,8 @@ def load_file(
     mode: Mode,
     generation: int = 1,
     now: Instant | None = None,
+    catalogue: Catalogue = NOTHING_LISTED,
+    in_use: InUse = never_used,
 ) -> Settings:
     """The settings in the file at *path*; as ``load``. A file that cannot be read is a SettingsError too."""
     complaints = Complaints()
@@ -110,6 +118,8 @@ def load_file(
         mode=mode,
         generation=generation,
         now=now,
+        catalogue=catalogue,
+        in_use=in_use,
     )
 
 

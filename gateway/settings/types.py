@@ -365,6 +365,13 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         tuple[During, ...],
         Meta(max_length=100, description="When its links rest, in the site's zone: `Sun 02:00-02:30`."),
     ] = ()
+    use: Annotated[
+        str | None,
+        Meta(
+            description="`name@edition` of the catalogue: what counts for `device` and links unless written;"
+            " `gateway carriers catalogue` lists them."
+        ),
+    ] = None
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -554,7 +561,7 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
         ]
     ),
     Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
-    Carrier: frozenset({"use", "sender", "echo"}),
+    Carrier: frozenset({"sender", "echo"}),
     DeviceRule: frozenset({"countries"}),
     Keep: frozenset({"evidence", "wire", "backup"}),
     PeopleDefaults: frozenset({"quiet"}),

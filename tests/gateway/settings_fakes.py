@@ -10,9 +10,12 @@ import msgspec
 from msgspec import Meta
 
 from gateway.adapters.base import AdapterSpec, Parts
+from gateway.model import Instant
 from gateway.outcome import Level
 from gateway.settings import load
+from gateway.settings.catalogue import NOTHING_LISTED, Catalogue
 from gateway.settings.types import Duration, Endpoint, Objection, Secret, Settings
+from gateway.settings.uses import InUse, never_used
 
 
 class SnppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +69,9 @@ def load_text(
     *,
     file: str = "gateway.yaml",
     modes: Mapping[str, int] | None = None,
+    catalogue: Catalogue = NOTHING_LISTED,
+    now: Instant | None = None,
+    in_use: InUse = never_used,
 ) -> Settings:
     """Load *text* in a world in which *files* and *environ* are all there is."""
     there = files or {}
@@ -85,4 +91,7 @@ def load_text(
             path for path in map(Path, there) if path.parent == pattern.parent and path.match(pattern.name)
         ],
         mode=lambda path: (modes or {}).get(str(path), 0o600),
+        catalogue=catalogue,
+        now=now,
+        in_use=in_use,
     )

@@ -356,5 +356,7 @@ def test_the_test_line_stops_at_the_first_failure(
 def test_the_test_line_passes_words_on_to_pytest() -> None:
     """And ``--fast`` leaves out the slow kinds."""
     line = load_test_line()
-    assert line.steps(["-k", "snpp"])[-1] == ("tests", [sys.executable, "-m", "pytest", "-k", "snpp"])
-    assert line.steps(["--fast", "-x"])[-1][1][3:] == ["-m", "not crash and not peers and not long", "-x"]
+    pytest_ = [sys.executable, "-m", "pytest", *line.SPREAD]
+    assert line.steps(["-k", "snpp"])[-1] == ("tests", [*pytest_, "-k", "snpp"])
+    fast = ["-m", "not crash and not peers and not long", "-x"]
+    assert line.steps(["--fast", "-x"])[-1] == ("tests", [*pytest_, *fast])

@@ -157,6 +157,15 @@ def test_an_editor_sees_what_is_wrong(old: str, new: str) -> None:
     assert not fits(yaml.safe_load(BASE.replace(old, new)), made, made)
 
 
+def test_an_editor_knows_that_the_catalogue_fills_in() -> None:
+    """With ``use`` a link needs no more than its adapter; wrong words stay wrong."""
+    made = schema(SPECS)
+    text = BASE.replace(", at: 127.0.0.1:444", "").replace("    links:", "    use: x-us@2026.11\n    links:")
+    assert fits(yaml.safe_load(text), made, made)
+    assert not fits(yaml.safe_load(text.replace("snpp}", "snpp, tls: perhaps}")), made, made)
+    assert not fits(yaml.safe_load(text.replace("adapter: snpp", "tls: off")), made, made)
+
+
 def test_the_schema_describes_and_is_json() -> None:
     """Each property has a description, each reference a target, and the whole can be written as JSON."""
     made = schema(SPECS)
