@@ -79,7 +79,8 @@ class WctpLink:
             wire = await self._connected(said, self._open_timeout)
         except Unanswered as error:
             return NotSent(code="connect", why=in_short(str(error)))
-        return WctpSession(self, wire, said)
+        kind = QueryingSession if self.own.answers == "query" else WctpSession
+        return kind(self, wire, said)
 
     async def probe(self) -> Findings:
         """Connect and ask for the versions; nothing is entered. Few servers know them, which is no fault."""
@@ -288,6 +289,14 @@ class WctpSession:
         at = later(link.env.now(), ENQUIRY_WAITS[0])
         return (CarrierRef(scope=link.name, ref=f"{tracking} {page.address}", enquire_at=at),)
 
+    async def close(self) -> None:
+        """There is no goodbye: the connection goes."""
+        await self._wire.close()
+
+
+class QueryingSession(WctpSession):
+    """One whose carrier tells how a page fares when it is asked about its tracking number."""
+
     async def enquire(self, ref: CarrierRef) -> tuple[Evidence, ...]:
         """ClientQuery, once; over a connection of its own, unless this one is kept: then not while a page is
         under way."""
@@ -336,10 +345,6 @@ class WctpSession:
             self._wire.end()
             return None
         return answered
-
-    async def close(self) -> None:
-        """There is no goodbye: the connection goes."""
-        await self._wire.close()
 
 
 class PollingLink(WctpLink):
