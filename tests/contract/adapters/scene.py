@@ -259,9 +259,8 @@ class _Nobody:
 class _Tap(Protocol):
     """Between an adapter's protocol and its transport: notes what passes."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-        self.wrote = b""
+    def __init__(self, scene: Scene, inner: Any) -> None:
+        self.scene, self.inner = scene, inner
         self.heard = 0
         self.gone = False
 
@@ -269,7 +268,7 @@ class _Tap(Protocol):
         write = transport.write
 
         def written(data: bytes) -> None:
-            self.wrote += bytes(data)
+            self.scene.wrote += bytes(data)
             write(data)
 
         transport.write = written
@@ -294,7 +293,7 @@ class _TapFactory(Factory):
         inner = self._inner.buildProtocol(addr)
         if inner is None:
             return None
-        tap = _Tap(inner)
+        tap = _Tap(self._scene, inner)
         self._scene.taps.append(tap)
         return tap
 
@@ -342,6 +341,7 @@ class Scene:
         self.pages: list[tuple[str, str]] = []
         self.far: list[FarEnd] = []
         self.taps: list[_Tap] = []
+        self.wrote = b""  # over all connections, in the order in which it was written
         self.connects = 0
         self.committed = False
         self.world = World()
@@ -371,10 +371,6 @@ class Scene:
         factory.buildProtocol = built  # type: ignore[method-assign]
         factory.noisy = False
         return factory
-
-    @property
-    def wrote(self) -> bytes:
-        return b"".join(tap.wrote for tap in self.taps)
 
     @property
     def heard(self) -> int:
