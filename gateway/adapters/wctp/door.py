@@ -98,10 +98,7 @@ class PushDoor:
 
     def _invited(self, request: Request) -> bool:
         """Whether it came by the path and from the networks that were agreed on."""
-        address = request.peer.address
-        if self._networks and (
-            address is None or not any(ip_address(address) in network for network in self._networks)
-        ):
+        if self._networks and not self._near(request.peer.address):
             return False
         path, secret = request.path.rstrip("/"), self._settings.secret
         if secret is None:
@@ -109,6 +106,12 @@ class PushDoor:
         head, said = path[: len(self._path)], path[len(self._path) :]
         known = hmac.compare_digest(said.encode(errors="replace"), secret.value.encode())
         return head.casefold() == self._path and known
+
+    def _near(self, address: str | None) -> bool:
+        try:
+            return any(ip_address(address or "") in network for network in self._networks)
+        except ValueError:
+            return False
 
     async def _answer(self, operation: m.Operation, request: Request) -> m.Operation:
         match operation:

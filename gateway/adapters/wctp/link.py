@@ -33,13 +33,8 @@ log = Logger()
 
 OPEN_TIMEOUT = 10.0  # seconds, delivery semantics 8.1
 ANSWER_TIMEOUT = 30.0  # seconds for an answer: what two gateways of the field allow (docs/protocols/wctp.md)
-ENQUIRY_WAITS = (
-    10.0,
-    *(60.0,) * 10,
-    *(120.0,) * 10,
-    *(300.0,) * 12,
-    *(1800.0,) * 6,
-)  # then never again: 4.5 h
+FIRST_ENQUIRY = 10.0  # seconds: the least that carriers like (docs/protocols/wctp.md)
+ENQUIRY_WAITS = (*(60.0,) * 10, *(120.0,) * 10, *(300.0,) * 12, *(1800.0,) * 6)  # then never again: 4.5 h
 LONGEST_POLL_WAIT = 900.0  # seconds between polls, however often they fail
 LEAST_POLL_WAIT = 1.0  # seconds, whatever a carrier asks for
 POLL_JITTER = 0.1
@@ -236,13 +231,11 @@ class WctpSession:
             return Refused(about=about, code="invalid", why=str(invalid))
         self._said.page(_words(document, page), _SECRETS.findall(document))
         self._busy = True
-        try:
-            outcome = await self._submit(page, document)
-        finally:
-            self._busy = False
-            if self.left is not None:
-                self.left = 0
-                self._wire.end()
+        outcome = await self._submit(page, document)
+        self._busy = False
+        if self.left is not None:
+            self.left = 0
+            self._wire.end()
         why = without(outcome.why, "\n".join((page.text, *page.replies)), TEXT)
         for secret in _secrets(link.own):
             why = without(why, secret, SECRET)
@@ -286,7 +279,7 @@ class WctpSession:
             return (CarrierRef(scope=link.name, ref=page.correlation),)
         if tracking is None or link.own.answers != "query" or " " in tracking:
             return ()
-        at = later(link.env.now(), ENQUIRY_WAITS[0])
+        at = later(link.env.now(), FIRST_ENQUIRY)
         return (CarrierRef(scope=link.name, ref=f"{tracking} {page.address}", enquire_at=at),)
 
     async def close(self) -> None:
