@@ -18,7 +18,7 @@ from protocols.wctp import messages as m
 
 LEAST_SECRET = 16  # characters of a secret path: what a person can still type, and nobody can try out
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,8}", re.ASCII)
-_SECRET = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
+_SECRET = re.compile(r"[A-Za-z0-9._~=+-]{1,128}", re.ASCII)
 PLAIN_VERSIONS = {str(version): version for version in m.Version}
 
 
@@ -255,7 +255,7 @@ class WctpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.secret is not None and (
             len(self.secret.value) < LEAST_SECRET or not _SECRET.fullmatch(self.secret.value)
         ):
-            what = f"is no segment of {LEAST_SECRET} to 128 letters, digits and . _ ~ -."
+            what = f"is no segment of {LEAST_SECRET} to 128 letters, digits and . _ ~ = + -."
             yield Objection(key="secret", what=what, remedy="Write what `openssl rand -hex 24` prints.")
         if self.security_code is not None and (wrong := _wrong(m.WctpSecret, self.security_code.value)):
             remedy = f"Write 1 to {m.MAX_LINE} characters without controls."
