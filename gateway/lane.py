@@ -156,10 +156,10 @@ class Lane:
         """Begin nothing more; what is begun finishes; sessions say goodbye."""
         self._stopping = True
         self.wake()
+        if self._fetching is not None:  # what is not fetched to its end comes again: not waited for long
+            await first_of(Deferred.fromCoroutine(self._fetching.stop()), self._env.sleep(LOOK_EVERY))
         if self._done is not None:
             await self._done
-        if self._fetching is not None:
-            await self._fetching.stop()
 
     def set_mode(self, mode: Mode, by: str | None, why: str | None) -> None:
         """Switch the link off or on, or let it finish; already on record."""

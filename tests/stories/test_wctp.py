@@ -267,6 +267,18 @@ def test_a_suspended_link_is_not_polled(tell: Tell) -> None:
     assert len(carrier.polls) > before
 
 
+def test_a_poll_under_way_does_not_hold_the_stop(tell: Tell) -> None:
+    """A carrier that says nothing is given up after seconds, and pages went out meanwhile."""
+    story, carrier = begun(tell, POLLED)
+    carrier.silent = True
+    story.forward(5)
+    assert len(carrier.polls) == 1
+    paged(story, carrier)
+    before = story.now
+    story.stop()
+    assert story.now - before < 10
+
+
 # ---------------------------------------------------------------- asked
 
 

@@ -46,7 +46,7 @@ class WctpCarrier:
         self.pushed: list[m.Success | m.Failure | str] = []
         self.answer: Response | None = None
         self.refuse: m.Failure | None = None
-        self.unwell = False
+        self.unwell = self.silent = False
         self.next_poll: int | None = None
         self._count = 0
         server = HttpServer(
@@ -135,6 +135,8 @@ class WctpCarrier:
                 return _said(m.ClientQueryResponse(messages=tuple(self.known)), read)
             case m.PollForMessages() as poll:
                 self.polls.append((self.story.now, poll))
+                if self.silent:
+                    await Deferred[None]()
                 done = {one.sequence for one in poll.received}
                 self.queue = [one for one in self.queue if one.sequence not in done]
                 batch = tuple(self.queue[: poll.max_messages])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from gateway.adapters.base import Evidence, Findings, Link, Measure, Parts, Reception, Session
@@ -123,6 +123,8 @@ class WctpLink:
             heard = await wire.ask(self.request(document, keep=False), limit, told=self.answer_timeout)
         except Unanswered as error:
             return in_short(str(error))
+        except CancelledError:  # nobody waits any more
+            return "given up"
         finally:
             if wire is not None:
                 wire.end()
