@@ -1,7 +1,7 @@
 """HTTP/1.1 as a client: a request at a time over a connection, and nothing that could be talked into more.
 
-No redirects, no cookies, no compression; of an answer at most ``MAX_ANSWER`` bytes are read, and each has a
-time limit. ``call`` is what a webhook needs: a connection for each call, and the status counts as soon as the
+No redirects, no cookies, no compression; of an answer a bounded number of bytes is read, and each has a time
+limit. ``call`` is what a webhook needs: a connection for each call, and the status counts as soon as the
 head is whole. ``connect`` is for carriers, to whom it matters what was asked and what was heard whole.
 """
 
@@ -136,7 +136,7 @@ class Wire(Protocol):
         self._fields: dict[str, str] = {}
         self._head: Answered | None = None
         self._body: list[bytes] = []
-        self._heard = 0
+        self._heard, self._most = 0, MAX_ANSWER
         self._complete = self._more = self._keeps = False
         self._connected = False
         self._aborting: Any = None  # an IDelayedCall, which mypy cannot read
@@ -147,9 +147,11 @@ class Wire(Protocol):
         """Whether something may be asked now."""
         return not self.lost.called and self._waiting is None
 
-    async def ask(self, request: bytes, limit: float, *, told: float | None = None) -> Answered:
+    async def ask(
+        self, request: bytes, limit: float, *, told: float | None = None, most: int = MAX_ANSWER
+    ) -> Answered:
         """Write *request*, in one piece, and return what is answered within *limit* seconds (*told* to people
-        as so many); raises Unanswered.
+        as so many) in at most *most* bytes; raises Unanswered.
 
         An answer that is not *whole* ends the connection, and so does cancelling.
         """
@@ -159,7 +161,7 @@ class Wire(Protocol):
         waiting = self._waiting = Deferred(lambda _: self.abort())
         self._parser = httptools.HttpResponseParser(self)
         self._fields, self._head, self._body = {}, None, []
-        self._heard, self._complete, self._more, self._keeps = 0, False, False, False
+        self._heard, self._most, self._complete, self._more, self._keeps = 0, most, False, False, False
         if self._watch is not None:
             self._watch(True, request)
         self.transport.write(request)
@@ -210,8 +212,9 @@ class Wire(Protocol):
             self.abort()
             return
         self._heard += len(data)
-        if self._heard > MAX_ANSWER:
-            self._settle("it answered more than 64 KiB before it said a status", whole=False)
+        if self._heard > self._most:
+            size = f"{self._most // 1024} KiB"
+            self._settle(f"it answered more than {size} before it said a status", whole=False)
             return
         try:
             self._parser.feed_data(data)

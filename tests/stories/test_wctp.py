@@ -302,6 +302,21 @@ def test_a_transient_page_climbs_when_it_is_asked_about(tell: Tell, disk: str) -
     assert len(carrier.queries) == 2
 
 
+def test_a_carrier_that_does_not_answer_queries_keeps_no_page_waiting(tell: Tell) -> None:
+    """One query is waited for, ten seconds at most; then it is not asked for a minute."""
+    story, carrier = begun(tell, ASKED)
+    carrier.silent = True
+    for n in range(10):
+        story.page("alice", text=f"Page {n}")
+    story.wait_for(lambda: len(carrier.copies) == 10, limit=5)
+    story.wait_for(lambda: carrier.queries, limit=30)
+    before = story.now
+    story.page("alice", text="Last page")
+    story.wait_for(lambda: len(carrier.copies) == 11, limit=15)
+    assert story.now - before < 12
+    assert len(carrier.queries) == 1
+
+
 # ---------------------------------------------------------------- doubts and refusals
 
 

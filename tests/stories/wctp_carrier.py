@@ -132,6 +132,8 @@ class WctpCarrier:
                 return self._submitted(said, read)
             case m.ClientQuery():
                 self.queries.append(self.story.now)
+                if self.silent:
+                    await Deferred[None]()
                 return _said(m.ClientQueryResponse(messages=tuple(self.known)), read)
             case m.PollForMessages() as poll:
                 self.polls.append((self.story.now, poll))

@@ -38,6 +38,8 @@ ENQUIRY_WAITS = (*(60.0,) * 10, *(120.0,) * 10, *(300.0,) * 12, *(1800.0,) * 6) 
 LONGEST_POLL_WAIT = 900.0  # seconds between polls, however often they fail
 LEAST_POLL_WAIT = 1.0  # seconds, whatever a carrier asks for
 POLL_JITTER = 0.1
+ENQUIRY_TIMEOUT = 10.0  # seconds for the answer to a query, since pages wait behind it
+ENQUIRY_REST = 60.0  # seconds without queries after one without an answer
 REMEMBERED = 1000  # tracking numbers of which it is known when they may be asked about again
 
 PRIORITIES = {
@@ -65,6 +67,7 @@ class WctpLink:
         self._open_timeout = settings.open_timeout or OPEN_TIMEOUT
         self.answer_timeout = settings.answer_timeout or ANSWER_TIMEOUT
         self._ask_from: OrderedDict[str, Instant] = OrderedDict()
+        self._rests_until = Instant(0)
         self.fetch_first = False
 
     async def open(self) -> Session | NotSent:
@@ -109,18 +112,20 @@ class WctpLink:
 
     # For sessions and polls
 
-    async def ask_once(self, operation: m.Operation) -> Answered | str:
-        """Ask over a connection of its own, within the time for an answer; what was heard, or why nothing.
-        InvalidValue for what cannot be said."""
+    async def ask_once(self, operation: m.Operation, within: float | None = None) -> Answered | str:
+        """Ask over a connection of its own, *within* so many seconds (none: the time for an answer); what was
+        heard, or why nothing. InvalidValue for what cannot be said."""
         document = self.written(operation)
-        end = self.env.clock.seconds() + self.answer_timeout
+        within = within or self.answer_timeout
+        end = self.env.clock.seconds() + within
         said = self._kept.conversation()
         said.now.hide_secret(*_SECRETS.findall(document))
         wire: Wire | None = None
         try:
-            wire = await self._connected(said, min(self._open_timeout, self.answer_timeout))
+            wire = await self._connected(said, min(self._open_timeout, within))
             limit = max(0.0, end - self.env.clock.seconds())
-            heard = await wire.ask(self.request(document, keep=False), limit, told=self.answer_timeout)
+            request = self.request(document, keep=False)
+            heard = await wire.ask(request, limit, told=within, most=codec.DEFAULT_LIMITS.body)
         except Unanswered as error:
             return in_short(str(error))
         except CancelledError:  # nobody waits any more
@@ -196,8 +201,12 @@ class WctpLink:
     # Enquiries
 
     def may_ask(self, tracking: str) -> bool:
-        """Whether the carrier wants to be asked about *tracking* again."""
-        return self._ask_from.get(tracking, self.env.now()) <= self.env.now()
+        """Whether the carrier answers, and wants to be asked about *tracking* again."""
+        return max(self._rests_until, self._ask_from.get(tracking, self._rests_until)) <= self.env.now()
+
+    def ask_nothing(self) -> None:
+        """A query had no answer: pages must not wait behind the next ones."""
+        self._rests_until = later(self.env.now(), ENQUIRY_REST)
 
     def ask_from(self, tracking: str, seconds: float) -> None:
         """The carrier wants to be asked about *tracking* after *seconds* at the earliest."""
@@ -320,26 +329,32 @@ class QueryingSession(WctpSession):
 
     async def _asked(self, query: m.ClientQuery) -> Answered | None:
         link = self._link
+        limit = min(ENQUIRY_TIMEOUT, link.answer_timeout)
+        heard: Answered | str
         if self.left is not None:
-            heard = await link.ask_once(query)
-            return None if isinstance(heard, str) else heard
-        if self._busy or not self._wire.idle:
+            heard = await link.ask_once(query, limit)
+        elif self._busy or not self._wire.idle:
             return None
-        document = link.written(query)
+        else:
+            heard = await self._asked_here(link.written(query), limit)
+        if isinstance(heard, str):
+            link.ask_nothing()
+            return None
+        return heard
+
+    async def _asked_here(self, document: bytes, limit: float) -> Answered | str:
         self._said.now.hide_secret(*_SECRETS.findall(document))
         self._busy = True
         try:
-            answered = await self._wire.ask(link.request(document, keep=True), link.answer_timeout)
-        except Unanswered:
-            return None
+            heard = await self._wire.ask(self._link.request(document, keep=True), limit)
+        except Unanswered as error:
+            return str(error)
         finally:
             self._busy = False
-        if not answered.whole or isinstance(
-            codec.read(answered.body, answers.TOLERANCE), m.Unreadable
-        ):  # who knows whom we talk to
-            self._wire.end()
-            return None
-        return answered
+        if heard.whole and isinstance(codec.read(heard.body, answers.TOLERANCE), m.Document):
+            return heard
+        self._wire.end()  # who knows whom we talk to
+        return "no WCTP"
 
 
 class PollingLink(WctpLink):
@@ -369,7 +384,7 @@ class PollingLink(WctpLink):
         poll = m.PollForMessages(
             poller_id=m.WctpId(own.poller_id or own.sender_id),
             security_code=None if code is None else m.WctpSecret(code.value),
-            max_messages=own.poll_batch,
+            max_messages=1 if self._failures else own.poll_batch,  # one item must not keep all others
             received=self._done,
         )
         heard = await self.ask_once(poll)
