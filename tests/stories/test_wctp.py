@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.base import Accepted
 from gateway.lifecycle import State
-from gateway.model import MessageClass
+from gateway.model import LinkName, MessageClass
 from gateway.outcome import Level
 from gateway.web import Response
 from protocols.wctp import messages as m
@@ -167,6 +167,17 @@ def test_a_page_climbs_by_what_is_fetched(tell: Tell, disk: str) -> None:
     story.forward(70)
     assert carrier.queue == []
     assert [one.result.code for _, poll in carrier.polls for one in poll.received] == [200, 200]
+
+
+def test_what_people_answer_is_in_no_transcript(tell: Tell) -> None:
+    """Nor is what they were asked; that they answered is."""
+    story, carrier = begun(tell, POLLED)
+    paged(story, carrier)
+    carrier.keep(carrier.report("Bed four is taken"))
+    story.forward(minutes=2)
+    shown = "\n".join(story.house.transcript(LinkName("metro.web")))
+    assert "wctp-MessageReply" in shown
+    assert "Bed four" not in shown and "Cath lab" not in shown
 
 
 def test_polling_keeps_its_pace(tell: Tell) -> None:

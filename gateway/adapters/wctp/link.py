@@ -133,6 +133,7 @@ class WctpLink:
         finally:
             if wire is not None:
                 wire.end()
+        said.now.hide_text(*_texts(heard.body))
         return heard if heard.whole else "the answer was cut"
 
     async def _connected(self, said: Said, limit: float) -> Wire:
@@ -351,6 +352,7 @@ class QueryingSession(WctpSession):
             return str(error)
         finally:
             self._busy = False
+        self._said.now.hide_text(*_texts(heard.body))
         if heard.whole and isinstance(codec.read(heard.body, answers.TOLERANCE), m.Document):
             return heard
         self._wire.end()  # who knows whom we talk to
@@ -502,9 +504,15 @@ def _answered(
 
 def _words(document: bytes, page: Page) -> Iterator[bytes]:
     """What of a page nobody is shown, as it goes over the wire and as it was."""
-    for text in (*_PRIVATE.findall(document), page.text.encode(errors="replace")):
-        yield from (line.strip() for line in text.splitlines())
+    yield from _texts(document)
+    yield from (line.strip() for line in page.text.encode(errors="replace").splitlines())
     yield from (one.encode(errors="replace") for one in page.replies)
+
+
+def _texts(document: bytes) -> Iterator[bytes]:
+    """The lines of the texts in a document, as they go over the wire."""
+    for text in _PRIVATE.findall(document):
+        yield from (line.strip() for line in text.splitlines())
 
 
 def _secrets(own: WctpSettings) -> Iterator[str]:
