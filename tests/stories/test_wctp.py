@@ -236,15 +236,18 @@ def test_a_crash_between_report_and_acknowledgement_repeats_nothing(tell: Tell, 
 
 
 def test_poll_first_is_heeded_at_once(tell: Tell) -> None:
-    """304 to a page: the answers are fetched, and the page goes out."""
+    """304 to a page: the answers are fetched and acknowledged within seconds, and the page goes out."""
     story, carrier = begun(tell, settings(answers="poll", poll_interval="900s"))
+    paged(story, carrier)
     story.forward(minutes=2)
     assert len(carrier.polls) == 1
+    carrier.keep(carrier.report("OK"))
     carrier.refuse = m.failure(m.Code.POLL_FIRST, "fetch your messages")
-    story.page("alice", message_class=URGENT)
-    story.wait_for(lambda: len(carrier.polls) == 2, limit=5)
+    story.page("alice", message_class=URGENT, text="Second")
+    story.wait_for(lambda: not carrier.queue, limit=5)
+    assert len(carrier.polls) == 3
     carrier.refuse = None
-    story.wait_for(lambda: carrier.copies, limit=60)
+    story.wait_for(lambda: len(carrier.copies) == 2, limit=60)
 
 
 def test_what_is_no_report_of_ours_is_told_so_and_goes(tell: Tell) -> None:

@@ -373,9 +373,9 @@ class PollingLink(WctpLink):
         now = self.env.now()
         if now < self._next and not self.fetch_first:
             return seconds_between(now, self._next)
-        self.fetch_first = False
+        hurried, self.fetch_first = self.fetch_first, False
         heard = await self._polled()
-        wait = self._after(heard) * (1 + POLL_JITTER * (2 * self.env.random.random() - 1))
+        wait = self._after(heard, hurried=hurried) * (1 + POLL_JITTER * (2 * self.env.random.random() - 1))
         self._next = later(self.env.now(), wait)
         return wait
 
@@ -436,8 +436,9 @@ class PollingLink(WctpLink):
                 assert_never(item.content)
         return m.MessageReceived(sequence=item.sequence, result=result)
 
-    def _after(self, heard: m.PollResponse | str) -> float:
-        """Seconds until the next poll."""
+    def _after(self, heard: m.PollResponse | str, *, hurried: bool) -> float:
+        """Seconds until the next poll. A carrier that refuses pages until its answers are fetched is told at
+        once that they were; so is one that has more."""
         interval = self.own.poll_interval
         if isinstance(heard, str):
             self._failures += 1
@@ -448,7 +449,8 @@ class PollingLink(WctpLink):
         self._failures = 0
         if heard.min_next_poll is not None:
             return min(max(float(heard.min_next_poll), LEAST_POLL_WAIT), LONGEST_POLL_WAIT)
-        return LEAST_POLL_WAIT if len(heard.messages) >= self.own.poll_batch else interval
+        more = len(heard.messages) >= (1 if hurried else self.own.poll_batch)
+        return LEAST_POLL_WAIT if more else interval
 
 
 def make_link(name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> Link:
