@@ -89,6 +89,7 @@ class Connection(Protocol, Generic[Asked, Reply]):
         self._talk = talk
         self._wire: Transport | None = None
         self._timer: Call | None = None
+        self._paced = False
         self._lines = 0
         self._second = -inf  # when the current count of commands began
         self._text_ends: float | None = None  # the last moment for the text that is coming
@@ -96,8 +97,6 @@ class Connection(Protocol, Generic[Asked, Reply]):
 
     def connectionMade(self) -> None:
         self._wire = cast(Transport, self.transport)
-        # A client that does not read its replies is not read from either.
-        self._wire.registerProducer(self, True)
         self._peer = getattr(self._wire.getPeer(), "host", "")
         self._timer = self._house.clock.callLater(self._house.limits.idle, self._late)
         refusal = self._house.joined(self)
@@ -106,6 +105,11 @@ class Connection(Protocol, Generic[Asked, Reply]):
 
     def dataReceived(self, data: bytes) -> None:
         clock, limits, session = self._house.clock, self._house.limits, self._talk.session
+        if self._wire and not self._paced:
+            # A client that does not read its replies is not read from either. Not from the start: under TLS
+            # the greeting waits for the handshake, and that must be read.
+            self._paced = True
+            self._wire.registerProducer(self, True)
         if (now := clock.seconds()) - self._second >= 1:
             self._second, session.allowance = now, limits.commands
         self._go_on(session.receive(data))
@@ -174,7 +178,8 @@ class Connection(Protocol, Generic[Asked, Reply]):
         if wire := self._wire:
             self._stop_timer()
             self._timer = self._house.clock.callLater(self._house.limits.close, wire.abortConnection)
-            wire.unregisterProducer()
+            if self._paced:
+                wire.unregisterProducer()
             wire.loseConnection()
 
     # Time

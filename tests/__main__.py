@@ -15,12 +15,13 @@ sys.path[0] = str(ROOT)  # where the folder of this file stood
 from gateway import firstrun  # noqa: E402
 
 LAYERS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+SPREAD = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")  # over the cores, a file to each
 STEPS = (
     ("lint", ("-m", "ruff", "check")),
     ("format", ("-m", "ruff", "format", "--check")),
     ("layers", ("-c", LAYERS)),
     ("types", ("-m", "mypy")),
-    ("tests", ("-m", "pytest")),
+    ("tests", ("-m", "pytest", *SPREAD)),
 )
 
 

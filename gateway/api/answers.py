@@ -339,6 +339,16 @@ class Links(Answer, frozen=True, kw_only=True):
     links: tuple[Link, ...]
 
 
+class CutPath(Answer, frozen=True, kw_only=True):
+    """A path of a demo."""
+
+    path: Literal["internet", "phone", "lan", "cell"]
+    cut: bool
+    until: Annotated[Time | None, Meta(description="When it mends itself; null: it does not.")]
+    links: Annotated[tuple[str, ...], Meta(description="The links that use the path.")]
+    says: str
+
+
 class Probed(Answer, frozen=True, kw_only=True):
     link: str
     reached: bool

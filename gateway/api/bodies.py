@@ -110,6 +110,18 @@ class LinkOrder(Body, frozen=True, kw_only=True):
     why: str | None = None
 
 
+class MendBody(Body, frozen=True, kw_only=True):
+    path: Literal["internet", "phone", "lan", "cell"]
+
+
+class CutBody(MendBody, frozen=True, kw_only=True):
+    for_: Annotated[
+        str | int | float | None,
+        Meta(description='`"60s"` or seconds, at most 24 h; null: until it is mended.'),
+    ] = msgspec.field(default=None, name="for")
+    refuse: Annotated[bool, Meta(description="New connections fail at once instead of hanging.")] = False
+
+
 class WebhookTestBody(Body, frozen=True, kw_only=True):
     client: Annotated[
         str | None, Meta(description="Whose webhook; your own if not given. For administrators.")

@@ -10,8 +10,8 @@ from gateway.api.ports import Api
 from gateway.api.problems import shown
 from gateway.api.reading import read
 from gateway.api.submitting import Words
+from gateway.api.times import seconds_of
 from gateway.model import MessageClass, later
-from gateway.settings.kinds import duration
 from gateway.store.base import IncidentRow
 from gateway.web import Response, json_response
 
@@ -68,15 +68,12 @@ async def mute(api: Api, call: Call) -> Response:
 def _seconds(api: Api, body: MuteBody) -> float:
     words = Words(api.operations.settings().limits, [])
     given = body.for_
-    try:
-        seconds = duration(given.strip()) if isinstance(given, str) else float(given)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= MAX_MUTE:
+    seconds = seconds_of(given)
+    if seconds is None or not 0 <= seconds <= MAX_MUTE:
         what = f"for must be seconds, or like 30m, at most {MAX_MUTE / 3600:g}h; 0 ends a mute."
         words.fault("for", "mute.for", what, shown(given), ("30m",))
     words.settle()
-    return seconds
+    return seconds or 0.0
 
 
 async def _find(api: Api, call: Call) -> IncidentRow:

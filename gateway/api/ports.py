@@ -116,6 +116,18 @@ class Webhooks(Protocol):
         ...
 
 
+class Cuts(Protocol):
+    """The paths to simulated carriers: internet, phone, lan and cell. A gateway with real ones has none."""
+
+    def cut(self, path: str, *, seconds: float | None, refuse: bool) -> None:
+        """Break what is open; new connections hang, or fail at once. For *seconds*; None: until mended."""
+        ...
+
+    def mend(self, path: str) -> None:
+        """Connections pass again; nothing happens to a path that is whole."""
+        ...
+
+
 class Operations(Protocol):
     """The gateway as a whole."""
 
@@ -141,7 +153,7 @@ class Operations(Protocol):
 
 class Api(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the calls of the API use. *uid* is the daemon's own: whoever has it, or 0, on the
-    control socket is an administrator."""
+    control socket is an administrator. *cuts*: only where all carriers are simulated."""
 
     env: Env
     reception: Reception
@@ -153,3 +165,4 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: Webhooks
     metrics: Metrics
     uid: int
+    cuts: Cuts | None = None

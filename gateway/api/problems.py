@@ -85,6 +85,8 @@ _KINDS = (
     _kind("already-ended", 409, "It has ended", "The message has ended; the detail says how, and who had it."),
     _kind("critical-not-muted", 409, "Critical", "What is critical is muted only by who says `even_critical`."),
     _kind("mute.for", 422, "Not a time to be quiet", "`for` is seconds or text like `30m`, from 0 (not muted any more) to 24 h."),
+    _kind("cut.for", 422, "Not a time to be cut", "`for` is seconds or text like `60s`, more than 0 and at most 24 h."),
+    _kind("not-a-demo", 404, "Not a demo", "This gateway talks to real carriers; only a demo can be cut."),
     _kind("conflict", 409, "Does not fit any more", "What was asked does not fit what is on record by now; the detail says why."),
     _kind("settings-invalid", 422, "Settings have mistakes", "The settings were not loaded and nothing changed; `errors` lists every mistake."),
     # the gateway itself

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.adapters.base import Client
-from gateway.api import answers, batch, bodies, incidents, messages, operating, webhooks
+from gateway.api import answers, batch, bodies, cutting, incidents, messages, operating, webhooks
 from gateway.api.bodies import NoQuery
 from gateway.api.calls import Call, Example, Route, Who, authenticate, refuse
 from gateway.api.openapi import document
@@ -469,6 +469,38 @@ ROUTES: tuple[Route, ...] = (
         answer=answers.LinkTranscript,
         problems=("unknown-link",),
         examples=(Example(name="transcript", path="/v1/links/spok.web/transcript", status=200),),
+    ),
+    Route(
+        method="POST",
+        path="/v1/sim/cut",
+        who=Who.ADMINISTRATOR,
+        call=cutting.cut,
+        says="Cut a path of a demo, to see what happens",
+        query=NoQuery,
+        body=bodies.CutBody,
+        answer=answers.CutPath,
+        problems=("not-a-demo", "cut.for", "field.missing", "field.value"),
+        examples=(
+            Example(
+                name="for a minute", path="/v1/sim/cut", body={"path": "internet", "for": "60s"}, status=200
+            ),
+            Example(
+                name="until mended", path="/v1/sim/cut", body={"path": "phone", "refuse": True}, status=200
+            ),
+            Example(name="for how long", path="/v1/sim/cut", body={"path": "lan", "for": 0}, status=422),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/sim/mend",
+        who=Who.ADMINISTRATOR,
+        call=cutting.mend,
+        says="Mend a path of a demo",
+        query=NoQuery,
+        body=bodies.MendBody,
+        answer=answers.CutPath,
+        problems=("not-a-demo", "field.missing", "field.value"),
+        examples=(Example(name="mend", path="/v1/sim/mend", body={"path": "internet"}, status=200),),
     ),
     Route(
         method="GET",

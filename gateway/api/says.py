@@ -78,6 +78,27 @@ def carrier_name(link: str) -> str:
     return key.upper() if len(key) <= 3 else key[:1].upper() + key[1:]
 
 
+PATHS = {
+    "internet": "The Internet",
+    "phone": "The phone network",
+    "lan": "The local network",
+    "cell": "The mobile network",
+}
+
+
+def of_cut(path: str, links: tuple[LinkName, ...], until: str | None, refuse: bool) -> str:
+    """That a path is cut, *until* when, and what that means for the *links* that use it."""
+    lasting = "" if until is None else f" until {until}"
+    whom = f"nothing goes out by {', '.join(links)}" if links else "no way out uses it"
+    how = ", and whoever tries is refused at once" if links and refuse else ""
+    return sentence(f"{PATHS[path]} is cut{lasting}: {whom}{how}")
+
+
+def of_mended(path: str, links: tuple[LinkName, ...]) -> str:
+    """That a path is whole, and for whom."""
+    return sentence(f"{PATHS[path]} is whole" + (f": {', '.join(links)} can go out" if links else ""))
+
+
 def sentence(*parts: str) -> str:
     """Parts joined by a blank, each ending as a sentence does."""
     return " ".join(part if part[-1] in ".!?…" else part + "." for part in parts if part)

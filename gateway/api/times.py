@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from gateway.model import Instant, rfc3339, seconds_between
+from gateway.settings.kinds import duration
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -16,6 +17,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def moment(at: Instant) -> datetime:
     """*at* in UTC."""
     return EPOCH + timedelta(microseconds=at)
+
+
+def seconds_of(given: str | float) -> float | None:
+    """A number of seconds, or text like ``30m``; None if it is neither."""
+    try:
+        return duration(given.strip()) if isinstance(given, str) else float(given)
+    except ValueError:
+        return None
 
 
 def maybe(at: Instant | None) -> str | None:

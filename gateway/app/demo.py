@@ -17,10 +17,11 @@ from gateway.adapters.base import Client, Submission
 from gateway.app.adapters import specs
 from gateway.app.files import control_socket, load, spool_folder, store_path
 from gateway.app.house import House
-from gateway.env import BASE32, Env
+from gateway.env import BASE32, Env, Port
 from gateway.errors import GatewayError
 from gateway.model import Content, MessageClass, seconds_between
 from gateway.outcome import Level
+from gateway.sim.cut import Cuttable
 from gateway.sim.smtp import Fate, SimulatedSmtp, SmtpQuirks
 from gateway.sim.snpp import Progress, SimulatedSnpp, SnppQuirks
 from gateway.sim.truth import Truth
@@ -101,11 +102,17 @@ groups: {{demo-oncall: [bob]}}
 """
 
 
+def _at(port: Port) -> str:
+    host = port.getHost()
+    return f"{host.host}:{host.port}"
+
+
 class Demo:
     """A whole demo over one env."""
 
     def __init__(self, env: Env, folder: Path = FOLDER) -> None:
         self._env = env
+        self._net = env.net = Cuttable(env)
         self._folder = folder
         self.token = "demo-" + "".join(env.random.choice(BASE32) for _ in range(8))
         self.path = folder / "gateway.yaml"
@@ -120,6 +127,7 @@ class Demo:
         relay = SimulatedSmtp(self._env, SmtpQuirks(fates=(Fate(after=0.3, action="relayed"),)), truth)
         snpp = await terminal.listen("127.0.0.1:0")
         smtp = await relay.listen("127.0.0.1:0")
+        self._net.ways["internet"] = {_at(snpp), _at(smtp)}
         for http in (PREFERRED_PORT, 0):
             self._write(snpp=snpp.getHost().port, smtp=smtp.getHost().port, http=http)
             settings = load(self.path)
@@ -135,6 +143,7 @@ class Demo:
                 control=control_socket(settings, self.path),
                 spool=spool_folder(settings, self.path),
                 limit_connections=200,
+                cuts=self._net,
             )
             try:
                 await house.start()
@@ -146,6 +155,7 @@ class Demo:
             self.house = house
             door = house.listening("smtp")[0]
             relay.reports_to = f"{door.host}:{door.port}"
+            self._net.ways["internet"].add(relay.reports_to)  # what carriers report comes the same way
             break
 
     def _write(self, *, snpp: int, smtp: int, http: int) -> None:
@@ -256,6 +266,7 @@ def demo(*, once: bool, as_json: bool) -> int:
             f" Send   curl {show.url}/v1/messages -H 'Authorization: Bearer {show.token}' "
             '-d \'{"to":"demo-oncall","text":"hello"}\''
         )
+        say(" Break  .venv/bin/gateway sim cut internet   then   .venv/bin/gateway sim mend internet")
         say(" Why    .venv/bin/gateway queue list --state all   then   .venv/bin/gateway why ID")
         say(" Yours  .venv/bin/gateway init      Stop   Ctrl-C (nothing saved is lost; start again and see)")
 

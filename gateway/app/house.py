@@ -25,7 +25,7 @@ from gateway.adapters.base import (
     Submission,
 )
 from gateway.api import says, telling
-from gateway.api.ports import Api, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
+from gateway.api.ports import Api, Cuts, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
@@ -110,6 +110,7 @@ class House:
         control: Path | None,
         limit_connections: int,
         spool: Path | None = None,
+        cuts: Cuts | None = None,
     ) -> None:
         self._settings = settings
         self._reread = reread
@@ -119,6 +120,7 @@ class House:
         self._env = env
         self._control = control
         self._limit_connections = limit_connections
+        self._cuts = cuts
         self.records = store.records
         self.metrics = Metrics(__version__)
         self.metrics.watch_store(
@@ -254,6 +256,7 @@ class House:
             webhooks=self.notify,
             metrics=self.metrics,
             uid=os.getuid(),
+            cuts=self._cuts,
         )
         router = make_router(api)
         limits = self._settings.limits

@@ -1,4 +1,4 @@
-"""A simulated carrier as a process of its own: ``gateway sim snpp``, ``gateway sim smtp``."""
+"""A simulated carrier as a process of its own: ``gateway sim snpp``, ``smtp``, ``wctp``, ``tap``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -16,7 +17,9 @@ from gateway.app.daemon import EXIT_IN_USE
 from gateway.env import Env, Port
 from gateway.sim.smtp import SimulatedSmtp, SmtpQuirks
 from gateway.sim.snpp import SimulatedSnpp, SnppQuirks
+from gateway.sim.tap import SimulatedTap, TapQuirks
 from gateway.sim.truth import Truth
+from gateway.sim.wctp import SimulatedWctp, WctpQuirks
 
 
 class Simulated(Protocol):
@@ -33,6 +36,18 @@ def snpp(quirks: SnppQuirks, *, at: str, log: Path | None, as_json: bool) -> int
 def smtp(quirks: SmtpQuirks, *, reports_to: str | None, at: str, log: Path | None, as_json: bool) -> int:
     """A mail relay, which brings reports to *reports_to*; see ``_serve``."""
     return _serve("smtp", lambda env, truth: SimulatedSmtp(env, quirks, truth, reports_to), at, log, as_json)
+
+
+def wctp(quirks: WctpQuirks, *, push_to: str | None, at: str, log: Path | None, as_json: bool) -> int:
+    """A WCTP gateway, which tells enterprises at *push_to*; see ``_serve``."""
+    return _serve("wctp", lambda env, truth: SimulatedWctp(env, quirks, truth, push_to), at, log, as_json)
+
+
+def tap(quirks: TapQuirks, *, baud: int | None, modem: bool, at: str, log: Path | None, as_json: bool) -> int:
+    """A paging terminal on a line of *baud*, with a *modem* before it or without; see ``_serve``."""
+    return _serve(
+        "tap", lambda env, truth: SimulatedTap(env, quirks, truth, baud=baud, modem=modem), at, log, as_json
+    )
 
 
 def _serve(
@@ -52,8 +67,9 @@ def _serve(
 
     async def begin() -> None:
         port = await make(env, truth).listen(at)
+        reactor.addSystemEventTrigger("before", "shutdown", port.stopListening)
         host = port.getHost()
-        where = f"{host.host}:{host.port}"
+        where = os.fsdecode(host.name or b"") if isinstance(host, UNIXAddress) else f"{host.host}:{host.port}"
         line = (
             msgspec.json.encode({"protocol": protocol, "at": where, "log": None if log is None else str(log)})
             if as_json

@@ -14,11 +14,11 @@ import sys
 import click
 
 import gateway
-from gateway.cli import carriers, looking, queue, running, sending, starting
+from gateway.cli import carriers, looking, queue, running, sending, sim, starting
 from gateway.cli.trouble import NOTHING_RUNS, OUR_MISTAKE
 
 _SECTIONS = {
-    "Begin": (starting.demo, starting.init, starting.token, starting.sim),
+    "Begin": (starting.demo, starting.init, starting.token, sim.sim),
     "Run": (running.run, running.check, running.reload, running.schema),
     "Page": (sending.send, sending.ack, looking.explain),
     "Look": (looking.stuck, looking.why, looking.status),

@@ -29,6 +29,7 @@ _SAID_AS = {
     "callback": "--callback",
     "incident": "--incident",
     "by": "--for",
+    "for": "--for",
     "note": "--note",
     "at": "--at",
     "Idempotency-Key": "--key",
@@ -36,6 +37,7 @@ _SAID_AS = {
 _REMEDIES = {
     "not-found": "gateway queue list --state all shows what is there.",
     "unknown-link": "gateway carriers list shows the names.",
+    "not-a-demo": "Start one in another folder with: gateway demo",
     "unknown-person": "Write the name as the settings spell it, for example: --for carol",
     "person-required": "Say who has it, for example: --for carol",
     "already-ended": "gateway why tells its story.",

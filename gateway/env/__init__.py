@@ -100,9 +100,9 @@ class Net(Protocol):
         ...
 
     def listen(self, at: str, factory: Any, tls: ServerTls | None = None) -> Deferred[Port]:
-        """Listen at ``host:port``, ``unix:/path`` (mode 0600) or ``systemd:NAME`` (a socket that the
-        supervisor handed over), under TLS if *tls* is given (not in
-        simulation). A taken port fails the Deferred."""
+        """Listen at ``host:port``, ``unix:/path`` (mode 0600), ``systemd:NAME`` (a socket that the
+        supervisor handed over) or ``pty:/path`` (a pseudo-terminal that the link there leads to; not in
+        simulation), under TLS if *tls* is given (not in simulation). A taken port fails the Deferred."""
         ...
 
 

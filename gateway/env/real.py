@@ -45,6 +45,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from gateway.env import Address, AddressRefused, Clock, Endpoint, Files, Net, Port, Supervisor, Tls, Worker
+from gateway.env.pty import PtyPort
 from gateway.env.systemd import Systemd, listening
 from gateway.env.tls import PEM, SecuredFactory, ServerTls, words
 from gateway.model import SECOND, Instant
@@ -444,6 +445,8 @@ class RealNet:
             return execute(self._listen_unix, at.removeprefix("unix:"), factory)
         if at.startswith("systemd:"):
             return execute(self._adopt, at.removeprefix("systemd:"), factory)
+        if at.startswith("pty:"):
+            return execute(self._listen_pty, at.removeprefix("pty:"), factory)
         return execute(self._listen_tcp, at, factory)
 
     def tls_options(self, tls: Tls, host: str) -> Any:
@@ -486,6 +489,12 @@ class RealNet:
         except OSError as error:
             raise _cannot_listen("systemd", name, error) from error
         return port
+
+    def _listen_pty(self, path: str, factory: IProtocolFactory) -> Port:
+        try:
+            return PtyPort(self._reactor, path, factory)
+        except OSError as error:
+            raise _cannot_listen("pty", path, error) from error
 
     def _listen_unix(self, path: str, factory: IProtocolFactory) -> Port:
         try:

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [name ...]``: all benchmarks, or those named (``gateway backlog store web``).
+"""``python -m tests.benchmarks [name ...]``: all benchmarks, or those named (``gateway backlog store tap web``).
 
 Each prints figures with machine, versions and date; none asserts a time.
 """

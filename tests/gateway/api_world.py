@@ -424,11 +424,25 @@ class Desk:
         return 59
 
 
+class Paths:
+    """Cuts, and what was ordered."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[Any, ...]] = []
+
+    def cut(self, path: str, *, seconds: float | None, refuse: bool) -> None:
+        self.orders.append(("cut", path, seconds, refuse))
+
+    def mend(self, path: str) -> None:
+        self.orders.append(("mend", path))
+
+
 class ApiWorld:
     """An API over a Shelf and a Desk, and a caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, demo: bool = True) -> None:
         self.env = SimulatedEnv(7)
+        self.paths = Paths()
         self.shelf = Shelf(
             message(1, "7K3M", incident_key="INC0012345"),
             message(2, "7K9T", deliveries=(delivery(20, state=State.HELD, doubts=2, due=None),)),
@@ -454,6 +468,7 @@ class ApiWorld:
             webhooks=self.desk,
             metrics=Metrics("0.1.0"),
             uid=UID,
+            cuts=self.paths if demo else None,
         )
         self.router = make_router(self.api)
         self.requests = 0

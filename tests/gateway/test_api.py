@@ -88,6 +88,8 @@ def test_administrators_calls_are_what_they_should_be() -> None:
         "POST /v1/links/{link}/probe",
         "GET /v1/links/{link}/transcript",
         "GET /v1/stuck",
+        "POST /v1/sim/cut",
+        "POST /v1/sim/mend",
         "POST /v1/reload",
         "GET /v1/explain",
     }
@@ -665,6 +667,57 @@ def test_links_are_switched_by_name(world: ApiWorld, verb: str, mode: str) -> No
     assert (status, answer["mode"]) == (200, mode)
     assert world.desk.orders == [("spok.web", mode, "root", "they asked us")]
     assert world.call("POST", f"/v1/links/spok.fax/{verb}", uid=0)[1]["code"] == "unknown-link"
+
+
+def test_a_path_of_a_demo_is_cut_and_mended(world: ApiWorld) -> None:
+    """For a time or until it is mended; the answer says which ways out that concerns."""
+    status, answer = world.call("POST", "/v1/sim/cut", {"path": "internet", "for": "60s"}, uid=0)
+    assert (status, answer) == (
+        200,
+        {
+            "path": "internet",
+            "cut": True,
+            "until": "2027-01-01T00:01:00Z",
+            "links": ["spok.web", "sms.smpp"],
+            "says": f"The Internet is cut until {clock(60)}: nothing goes out by spok.web, sms.smpp.",
+        },
+    )
+    answer = world.call("POST", "/v1/sim/cut", {"path": "phone", "refuse": True}, uid=0)[1]
+    assert (answer["until"], answer["links"]) == (None, ["spok.phone"])
+    answer = world.call("POST", "/v1/sim/mend", {"path": "phone"}, uid=0)[1]
+    assert (answer["cut"], answer["says"]) == (False, "The phone network is whole: spok.phone can go out.")
+    answer = world.call("POST", "/v1/sim/cut", {"path": "cell", "for": 1.5}, uid=0)[1]
+    assert answer["says"].endswith(": no way out uses it.")
+    assert world.paths.orders == [
+        ("cut", "internet", 60.0, False),
+        ("cut", "phone", None, True),
+        ("mend", "phone"),
+        ("cut", "cell", 1.5, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"path": "internet", "for": 0}, "cut.for"),
+        ({"path": "internet", "for": "soon"}, "cut.for"),
+        ({"path": "internet", "for": "25h"}, "cut.for"),
+        ({"path": "road"}, "field.value"),
+        ({}, "field.missing"),
+    ],
+)
+def test_what_cannot_be_cut_is_said(world: ApiWorld, body: dict[str, Any], code: str) -> None:
+    """And nothing is cut."""
+    status, answer = world.call("POST", "/v1/sim/cut", body, uid=0)
+    assert (status, answer["code"], world.paths.orders) == (422, code, [])
+
+
+@pytest.mark.parametrize("verb", ["cut", "mend"])
+def test_a_gateway_with_real_carriers_cannot_be_cut(verb: str) -> None:
+    """404, in a sentence."""
+    status, answer = ApiWorld(demo=False).call("POST", f"/v1/sim/{verb}", {"path": "internet"}, uid=0)
+    assert (status, answer["code"]) == (404, "not-a-demo")
+    assert answer["detail"] == "This gateway talks to real carriers; only a demo can be cut."
 
 
 def test_probe_tells_what_was_found(world: ApiWorld) -> None:

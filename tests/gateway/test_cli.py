@@ -37,6 +37,11 @@ from gateway.settings.types import Limits, Listen, Rate, Settings, Site
 from gateway.sim.smtp import Fate, SmtpQuirks
 from gateway.sim.smtp import Refusal as MailRefusal
 from gateway.sim.snpp import Progress, Refusal, SnppQuirks
+from gateway.sim.tap import Dialling, TapQuirks
+from gateway.sim.tap import Refusal as PageRefusal
+from gateway.sim.wctp import Progress as WctpProgress
+from gateway.sim.wctp import Refusal as WctpRefusal
+from gateway.sim.wctp import WctpQuirks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -1200,6 +1205,194 @@ def test_the_simulated_relay_is_told_how_to_misbehave(here: Path, monkeypatch: p
 def test_a_quirk_of_the_relay_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
     """Exit code 2 and an example."""
     result = call("sim", "smtp", *words.split())
+    assert result.exit_code == 2 and "Write " in result.stderr
+
+
+def test_the_simulated_wctp_carrier_is_told_how_to_misbehave(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each option is one quirk; without any there is none."""
+    told: list[Any] = []
+
+    def run(quirks: WctpQuirks, **rest: Any) -> int:
+        told.append((quirks, rest))
+        return 0
+
+    monkeypatch.setattr(simulate, "wctp", run)
+    url, doctype = "http://127.0.0.1:8081/wctp", "http://dtd.wctp.org/wctp-dtd-v1r2.dtd"
+    words = (
+        "sim wctp --port 0 --login noc:K7 --delay 2 --progress 1:queued --progress 2.5:failed:501 "
+        f"--progress 4:failed --progress 5:choice:2 --push-to {url} --push-twice --push-backwards "
+        "--poll-interval 10 --refuse 606:x3 --refuse POLL:604:0.3 --http-status 503 --recipients [0-9]{7} "
+        "--max-chars 80 --no-truncate --no-choices --throttle 10/min --lose-answer 3 --lose-share 0.5 --hang "
+        f"--html --silent --wctp-version wctp-dtd-v1r2 --doctype {doctype} --confirmation --empty-text --http10 "
+        "--close --log p.jsonl --json"
+    ).split()
+    assert call(*words, "--progress", "9:reply:On my way").exit_code == 0
+    quirks = WctpQuirks(
+        delay=2.0,
+        progress=(
+            WctpProgress(after=1.0, what="queued"),
+            WctpProgress(after=2.5, what="failed", text="501"),
+            WctpProgress(after=4.0, what="failed"),
+            WctpProgress(after=5.0, what="choice", text="2"),
+            WctpProgress(after=9.0, what="reply", text="On my way"),
+        ),
+        login="noc:K7",
+        recipients="[0-9]{7}",
+        refusals=(
+            WctpRefusal(step="SUBMIT", code=606, first=3),
+            WctpRefusal(step="POLL", code=604, share=0.3),
+        ),
+        http_status=503,
+        lose_answer=3,
+        lose_share=0.5,
+        hang=True,
+        html=True,
+        silent=True,
+        rate=Rate(count=10.0, per=60.0),
+        max_chars=80,
+        truncate=False,
+        choices=False,
+        poll_interval=10,
+        push_twice=True,
+        push_backwards=True,
+        version="wctp-dtd-v1r2",
+        doctype=doctype,
+        confirmation=True,
+        empty_text=True,
+        http10=True,
+        close=True,
+    )
+    assert told == [(quirks, {"push_to": url, "at": "127.0.0.1:0", "log": Path("p.jsonl"), "as_json": True})]
+    assert call("sim", "wctp").exit_code == 0
+    rest = {"push_to": None, "at": "127.0.0.1:8737", "log": None, "as_json": False}
+    assert told[1] == (WctpQuirks(), rest)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--refuse 200",
+        "--refuse PAGE:606",
+        "--refuse 606:x",
+        "--progress 2:eaten",
+        "--progress 2:reply",
+        "--progress 2:choice:0",
+        "--push-to ftp://x",
+        "--wctp-version <",
+        "--recipients [",
+    ],
+)
+def test_a_quirk_of_wctp_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
+    """Exit code 2 and an example."""
+    result = call("sim", "wctp", *words.split())
+    assert result.exit_code == 2
+    assert "Write " in result.stderr
+
+
+def test_cutting_a_demo(gateway: FakeGateway) -> None:
+    """What the gateway says of it; a gateway that is no demo says no."""
+    answer = a.CutPath(
+        path="internet", cut=True, until=None, links=("acme.net",), says="The Internet is cut."
+    )
+    gateway.on("POST", "/v1/sim/cut", answer)
+    assert call("sim", "cut", "internet", "--for", "60s").stdout == " The Internet is cut.\n"
+    assert gateway.heard[-1][3] == {"path": "internet", "for": "60s", "refuse": False}
+    assert json.loads(call("sim", "cut", "internet", "--refuse", "--json").stdout)["links"] == ["acme.net"]
+    assert gateway.heard[-1][3] == {"path": "internet", "for": None, "refuse": True}
+    gateway.on("POST", "/v1/sim/mend", msgspec.structs.replace(answer, cut=False, says="It is whole."))
+    assert call("sim", "mend", "internet").stdout == " It is whole.\n"
+    no = a.Problem(
+        type="/problems/not-a-demo",
+        title="Not a demo",
+        status=404,
+        code="not-a-demo",
+        detail="This gateway talks to real carriers; only a demo can be cut.",
+        errors=(),
+        retry=False,
+        stored=False,
+        request_id="r-1",
+    )
+    gateway.on("POST", "/v1/sim/cut", no, status=404)
+    result = call("sim", "cut", "internet")
+    assert (result.exit_code, "gateway demo" in result.stderr) == (5, True)
+    assert call("sim", "cut", "road").exit_code == 2
+
+
+def test_the_simulated_terminal_is_told_how_to_misbehave(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option is one quirk."""
+    told: list[Any] = []
+
+    def run(quirks: TapQuirks, **rest: Any) -> int:
+        told.append((quirks, rest))
+        return 0
+
+    monkeypatch.setattr(simulate, "tap", run)
+    words = (
+        "sim tap --port 0 --modem --baud 1200 --parity even --dial busy:2 --dial no-carrier --calls 3 "
+        "--banner 100 --slow-id 12 --id split --password 000000 --logon refused --no-codes --tap-version 1.6 "
+        "--welcome hello --go-ahead wrong --lines 3 --nak-first 2 --block-limit 230:nak --pages 9:113 "
+        "--drop-in-block 20 --refuse 5551999:511 --refuse 512:0.3 --delay 2 --mute 1 --lose-answer 3 "
+        "--lose-share 0.5 --silent --regret --goodbye silent --log t.jsonl"
+    )
+    assert call(*words.split()).exit_code == 0
+    quirks = TapQuirks(
+        calls=3,
+        dialling=(Dialling(result="BUSY", calls=2), Dialling(result="NO CARRIER")),
+        parity="even",
+        banner=100,
+        slow_id=12.0,
+        prompt="split",
+        password="000000",
+        logon="refused",
+        codes=False,
+        version="1.6",
+        welcome="hello",
+        go_ahead="wrong",
+        lines=3,
+        nak_first=2,
+        block_limit=230,
+        beyond="nak",
+        pages=9,
+        full="113",
+        drop_in_block=20,
+        refusals=(
+            PageRefusal(pager="5551999", code=511),
+            PageRefusal(pager=None, code=512, share=0.3),
+        ),
+        delay=2.0,
+        mute=1,
+        lose_answer=3,
+        lose_share=0.5,
+        silent=True,
+        regret=True,
+        goodbye="silent",
+    )
+    rest = {"baud": 1200, "modem": True, "at": "127.0.0.1:0", "log": Path("t.jsonl"), "as_json": False}
+    assert told == [(quirks, rest)]
+    assert call("sim", "tap", "--pty", "modem").exit_code == 0
+    rest = {"baud": None, "modem": False, "at": "pty:modem", "log": None, "as_json": False}
+    assert told[1] == (TapQuirks(), rest)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--baud slow",
+        "--baud 10",
+        "--dial engaged",
+        "--password a-b",
+        "--block-limit 230:ack",
+        "--pages 0",
+        "--pages 9:114",
+        "--refuse 514",
+        "--refuse abc:511",
+    ],
+)
+def test_a_quirk_of_the_terminal_that_cannot_be_read_shows_one_that_can(here: Path, words: str) -> None:
+    """Exit code 2 and an example."""
+    result = call("sim", "tap", *words.split())
     assert result.exit_code == 2 and "Write " in result.stderr
 
 

@@ -335,6 +335,13 @@ class Place:
 OK = b"HTTP/1.1 204 No Content\r\nRetry-After: 7\r\nX: 1\r\nx: 2\r\n\r\n"
 
 
+def test_what_is_answered_can_be_read() -> None:
+    """The body, also in pieces; as far as it came where the line broke."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
+    assert Place(head, b"one", b"two").post().body == b"onetwo"
+    assert Place(head, b"one", hang_up=True).post().body == b"one"
+
+
 def test_a_request_is_sent_as_it_should_be() -> None:
     """One request, its length, and the end of the connection."""
     place = Place(OK)

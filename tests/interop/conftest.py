@@ -55,3 +55,29 @@ def socket_activate() -> None:
     """The same for systemd's launcher that hands sockets over."""
     if shutil.which("systemd-socket-activate") is None:
         missing("systemd-socket-activate is not installed (Debian package systemd)")
+
+
+@pytest.fixture(scope="session")
+def hylafax() -> None:
+    """The same for HylaFAX's pagesend, which gives root's rights away and then needs files of uucp."""
+    if not os.access("/usr/lib/hylafax/bin/pagesend", os.X_OK):
+        missing("pagesend is not installed (Debian package hylafax-server)")
+    if os.getuid() != 0:
+        missing("a private spool of HylaFAX can be made by root only")
+
+
+@pytest.fixture(scope="session")
+def ser2net() -> None:
+    """The same for ser2net, from the version on that is set up by YAML."""
+    if shutil.which("ser2net") is None:
+        missing("ser2net is not installed (Debian package ser2net)")
+    found = subprocess.run(["ser2net", "-v"], capture_output=True, text=True)
+    if int((found.stdout + found.stderr).split()[-1].partition(".")[0]) < 4:
+        missing("ser2net is older than 4")
+
+
+@pytest.fixture(scope="session")
+def socat() -> None:
+    """The same for socat."""
+    if shutil.which("socat") is None:
+        missing("socat is not installed (Debian package socat)")

@@ -9,13 +9,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from smtp_fakes import ANN, CONTENT, US, letter, to
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS
 from twisted.internet.ssl import (
     Certificate,
     PrivateCertificate,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from protocols.smtp import messages as m
 from protocols.smtp import session as s
@@ -61,6 +62,29 @@ class House:
     async def message(self, who: Caller, message: s.Received) -> tuple[Reply, ...]:
         self.messages.append(message)
         return (Reply(250, ("2.0.0 queued as 1",)),)
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_from_the_first_byte(pem: bytes) -> None:
+    """The server's greeting waits for the handshake, and a message gets through."""
+    house = House()
+    factory = SmtpFactory(
+        house, reactor, s.ServerRules(name=m.Domain(NAME), domains=frozenset({"example.net"}))
+    )
+    tls = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, factory)
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(tls)
+    trusting = optionsForClientTLS(NAME, trustRootFromCertificates([Certificate.loadPEM(pem)]))
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+    conversation = Conversation(
+        wrapClientTLS(trusting, endpoint), reactor, s.Manner(name=US, starttls=s.StartTls.NEVER)
+    )
+    try:
+        assert isinstance(await conversation.open(), s.Opened)
+        assert (await conversation.submit(letter())).taken == to(ANN)
+        await conversation.quit()
+    finally:
+        await port.stopListening()
+    assert len(house.messages) == 1
 
 
 @pytest_twisted.ensureDeferred

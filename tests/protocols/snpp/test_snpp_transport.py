@@ -465,6 +465,7 @@ def test_draining_answers_what_is_due_and_refuses_the_rest() -> None:
 def test_a_client_that_does_not_read_is_not_read_from() -> None:
     """The transport tells when its buffer is full."""
     server = Server()
+    server.say(b"HELP\r\n")
     server.wire.producer.pauseProducing()
     assert server.wire.producerState == "paused"
     server.wire.producer.resumeProducing()

@@ -1,7 +1,7 @@
 """Our terminal against callers as TAP 1.8 and the field have them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tap_fakes import ACK, DROP, GO, HELLO, NAK, RS, Entry, Terminal, page
 
@@ -532,6 +532,7 @@ def talk(entry: Entry, terminal: Terminal, cut: int = 10_000) -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example(texts=["\r0"], cut=1, body=60)
 @given(
     st.lists(st.text(st.characters(max_codepoint=0x2FF), min_size=1, max_size=600), min_size=1, max_size=3),
     st.integers(1, 64),
