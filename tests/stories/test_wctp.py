@@ -10,10 +10,12 @@ from gateway.adapters.base import Accepted
 from gateway.lifecycle import State
 from gateway.model import LinkName, MessageClass
 from gateway.outcome import Level
+from gateway.sim.truth import Truth
+from gateway.sim.wctp import Progress, Refusal, SimulatedWctp, WctpQuirks
 from gateway.web import Response
 from protocols.wctp import messages as m
 from tests.stories.conftest import Tell
-from tests.stories.wctp_carrier import DOOR, WctpCarrier
+from tests.stories.wctp_carrier import AT, DOOR, PUSH, WctpCarrier
 from tests.stories.world import DIRECT, NORMAL, ONE, PAGER, URGENT, Story
 
 DEVICE = "5550104477"
@@ -378,3 +380,61 @@ def test_a_page_has_its_own_connection(tell: Tell) -> None:
     story.wait_for(lambda: story.copies(PAGER), limit=30)
     assert story.legs(sent)[0].tries == 0
     assert not story.legs(sent)[0].doubts
+
+
+# ---------------------------------------------------------------- every way with the carrier that we ship
+
+
+@pytest.mark.parametrize(
+    ("text", "quirks"),
+    [
+        (PUSHED, {}),
+        (PUSHED, {"push_twice": True, "push_backwards": True, "doctype": "http://nowhere.example/x.dtd"}),
+        (POLLED, {"http10": True, "empty_text": True}),
+        (POLLED, {"poll_interval": 30, "close": True}),
+        (ASKED, {"version": "WCTP-DTD-V1R3"}),
+        (ASKED.replace("answers: query", "answers: query\n        persistent: true"), {}),
+    ],
+)
+def test_the_simulated_carrier_brings_a_page_to_its_end(
+    tell: Tell, text: str, quirks: dict[str, Any]
+) -> None:
+    """Delivered, then answered, whichever way the word comes and however oddly it is said; once on the device."""
+    story = tell(
+        text.replace("notify_delivered", "notify_read: true\n        notify_delivered"), started=False
+    )
+    truth = Truth()
+    progress = (Progress(after=3, what="delivered"), Progress(after=9, what="choice", text="1"))
+    carrier = SimulatedWctp(
+        story.world.env("wctp.example"),
+        WctpQuirks(progress=progress, **quirks),
+        truth,
+        PUSH if text is PUSHED else None,
+    )
+    story.run(carrier.listen(AT))
+    story.start()
+    sent = story.page("alice", **UNTIL_SEEN)
+    story.wait_for(lambda: story.look(sent).level is Level.ACKNOWLEDGED, limit=240)
+    story.forward(minutes=3)
+    assert [event.data["text"] for event in story.events(sent, "reply")] == ["OK"]
+    assert [(copy.pager, copy.answered) for copy in truth.copies] == [(DEVICE, True)]
+    assert story.link("metro.web").mode == "open"
+
+
+@pytest.mark.parametrize(
+    "quirks", [{"html": True}, {"hang": True}, {"lose_answer": 40}, {"http_status": 503}]
+)
+def test_a_misbehaving_carrier_costs_a_device_not_the_page(tell: Tell, quirks: dict[str, Any]) -> None:
+    """A portal, silence, a cut answer, a refusal by HTTP status: the pager has it."""
+    story = tell(PUSHED, terminals={ONE: {}}, started=False)
+    refusals = (Refusal(step="SUBMIT", code=403),) if "http_status" in quirks else ()
+    carrier = SimulatedWctp(
+        story.world.env("wctp.example"), WctpQuirks(refusals=refusals, **quirks), Truth(), PUSH
+    )
+    story.run(carrier.listen(AT))
+    story.start()
+    sent = story.page("alice", message_class=URGENT)
+    story.wait_for(lambda: story.copies(PAGER), limit=90)
+    story.forward(minutes=1)
+    assert bool(story.legs(sent)[0].doubts) is not bool(refusals)
+    assert story.look(sent).level is Level.HANDED_OVER
