@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from gateway.adapters.base import (
     AdapterSpec,
     Enquiring,
+    Fetching,
     Findings,
     Link,
     Measure,
@@ -42,7 +43,7 @@ from gateway.rules import ruled
 from gateway.settings.types import LinkSettings, Settings
 from gateway.settings.windows import local_time, open_until
 from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
-from gateway.waiting import BEAT, LOOK_EVERY, first_of
+from gateway.waiting import BEAT, LOOK_EVERY, Rounds, first_of
 
 log = Logger()
 
@@ -141,6 +142,8 @@ class Lane:
         self._full = False  # every conversation is busy, and there may be no more of them
         self._done: Deferred[None] | None = None
         self._round_by = Instant(0)
+        fetching = isinstance(link, Fetching)
+        self._fetching = Rounds(f"fetching {name}", self._fetch, bell, env) if fetching else None
 
     # -------------------------------------------------------------- running
 
@@ -157,11 +160,15 @@ class Lane:
         """Begin to take; *mode* is what is on record for the link."""
         self._mode, self._by, self._why = mode, by, why
         self._done = Deferred.fromCoroutine(self._run())
+        if self._fetching is not None:
+            self._fetching.start()
 
     async def stop(self) -> None:
         """Begin nothing more; what is begun finishes; sessions say goodbye."""
         self._stopping = True
         self.wake()
+        if self._fetching is not None:  # what is not fetched to its end comes again: not waited for long
+            await first_of(Deferred.fromCoroutine(self._fetching.stop()), self._env.sleep(LOOK_EVERY))
         if self._done is not None:
             await self._done
 
@@ -632,6 +639,7 @@ class Lane:
                 waits = self._own.breaker.rests
                 self._paused_until = not_before or later(now, min(waits[0], LOOK_EVERY))
                 self._breaker.succeeded(now)
+                self._bell.ring(f"fetching {self.name}")  # it may want to be rid of its answers first
             case Taken():
                 self._last_taken = now
                 self._breaker.succeeded(now)
@@ -661,6 +669,12 @@ class Lane:
                 await self._reception.report(self.name, evidence)
             await self._work.enquired(enquiry, None if final else self._ask_again(enquiry))
         await self._plan_enquiry()
+
+    async def _fetch(self) -> float:
+        """Fetch what the carrier keeps for us, whether or not a page is due; seconds until the next time."""
+        if self._mode == "suspended" or not isinstance(self._link, Fetching):
+            return LOOK_EVERY
+        return await self._link.fetch()
 
     async def _plan_enquiry(self) -> None:
         """Look up when the carrier is to be asked next."""

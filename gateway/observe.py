@@ -505,6 +505,25 @@ EVENTS = (
         (),
         "The sender was told 451 and comes again.",
     ),
+    Event(
+        "answers of {link} cannot be fetched: {why}",
+        "warn",
+        (),
+        "A carrier that keeps its answers until they are polled could not be asked, or said no. Said once; it"
+        " is asked again, more and more seldom, at the latest after 15 minutes.",
+    ),
+    Event(
+        "push refused: {code} {why}, from {peer}",
+        "info",
+        (),
+        "What came to the WCTP door was not taken; the code is WCTP's.",
+    ),
+    Event(
+        "push about {link} not recorded: the store failed",
+        "error",
+        (),
+        "The carrier was told 606 and comes again.",
+    ),
     Event("a simulated report failed", "critical", (), "A mistake of ours in a simulated mail relay."),
     Event("the demo failed", "critical", (), "A mistake of ours in the demonstration."),
     Event(

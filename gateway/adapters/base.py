@@ -134,6 +134,20 @@ class Enquiring(Protocol):
 
 
 @runtime_checkable
+class Fetching(Protocol):
+    """A link whose carrier keeps its answers until they are fetched (WCTP PollForMessages)."""
+
+    async def fetch(self) -> float:
+        """Fetch once, report each answer through Reception, and return the seconds until the next time.
+
+        The carrier is told with the next one of what was reported, and of nothing else: what it gives again
+        after a crash is one piece of evidence. A failure is no exception but a longer wait, bounded; called
+        before its time it returns what is left, unless the carrier itself asked for it.
+        """
+        ...
+
+
+@runtime_checkable
 class Recorded(Protocol):
     """A session or a link that keeps what was said lately: of a session the last page's dialogue."""
 

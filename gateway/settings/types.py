@@ -560,7 +560,7 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "idempotency",
         ]
     ),
-    Listen: frozenset({"snpp", "tap", "wctp", "smpp"}),
+    Listen: frozenset({"snpp", "tap", "smpp"}),
     Carrier: frozenset({"sender", "echo"}),
     DeviceRule: frozenset({"countries"}),
     Keep: frozenset({"evidence", "wire", "backup"}),

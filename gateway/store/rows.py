@@ -271,12 +271,13 @@ def proven(parts: Iterable[tuple[int, Level]]) -> Level:
 
 
 def reply_of(message: Message, evidence: Evidence) -> str:
-    """A person's answer in words: one of the page's own replies if its number came, while they are kept."""
-    if evidence.choice is not None and message.content is not None:
-        offered = decoded(message.content).replies
-        if 1 <= evidence.choice <= len(offered):
-            return offered[evidence.choice - 1]
-    return evidence.reply or ""
+    """A person's answer in words: one of the page's own replies if its number or just its words came, while
+    they are kept."""
+    offered = () if message.content is None else decoded(message.content).replies
+    said = evidence.reply or ""
+    if evidence.choice is not None and 1 <= evidence.choice <= len(offered):
+        return offered[evidence.choice - 1]
+    return next((one for one in offered if one.strip().casefold() == said.strip().casefold()), said)
 
 
 def accepts(reply: str, words: Iterable[str]) -> bool:

@@ -259,9 +259,8 @@ class _Nobody:
 class _Tap(Protocol):
     """Between an adapter's protocol and its transport: notes what passes."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-        self.wrote = b""
+    def __init__(self, scene: Scene, inner: Any) -> None:
+        self.scene, self.inner = scene, inner
         self.heard = 0
         self.gone = False
 
@@ -269,7 +268,7 @@ class _Tap(Protocol):
         write = transport.write
 
         def written(data: bytes) -> None:
-            self.wrote += bytes(data)
+            self.scene.wrote += bytes(data)
             write(data)
 
         transport.write = written
@@ -294,7 +293,7 @@ class _TapFactory(Factory):
         inner = self._inner.buildProtocol(addr)
         if inner is None:
             return None
-        tap = _Tap(inner)
+        tap = _Tap(self._scene, inner)
         self._scene.taps.append(tap)
         return tap
 
@@ -313,8 +312,8 @@ class _WatchedNet:
     def __init__(self, scene: Scene, inner: Any) -> None:
         self._scene, self._inner = scene, inner
 
-    def client(self, address: Address, *, open_timeout: float) -> _WatchedEndpoint:
-        return _WatchedEndpoint(self._scene, self._inner.client(address, open_timeout=open_timeout))
+    def client(self, address: Address, **how: Any) -> _WatchedEndpoint:
+        return _WatchedEndpoint(self._scene, self._inner.client(address, **how))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -342,6 +341,7 @@ class Scene:
         self.pages: list[tuple[str, str]] = []
         self.far: list[FarEnd] = []
         self.taps: list[_Tap] = []
+        self.wrote = b""  # over all connections, in the order in which it was written
         self.connects = 0
         self.committed = False
         self.world = World()
@@ -371,10 +371,6 @@ class Scene:
         factory.buildProtocol = built  # type: ignore[method-assign]
         factory.noisy = False
         return factory
-
-    @property
-    def wrote(self) -> bytes:
-        return b"".join(tap.wrote for tap in self.taps)
 
     @property
     def heard(self) -> int:
@@ -408,7 +404,7 @@ class Scene:
 
     async def open(self) -> Session | NotSent:
         """``link.open``, watched."""
-        began = self.env.clock.seconds()
+        began, connects = self.env.clock.seconds(), self.connects
         try:
             opened = await self.link.open()
         except Exception as error:
@@ -416,7 +412,8 @@ class Scene:
         self._opened_after = len(self.steps)
         took = self.env.clock.seconds() - began
         assert took <= self.exercise.open_timeout + GRACE, f"open took {took:g} s"
-        assert self.connects <= 1, f"open connected {self.connects} times"
+        connects = self.connects - connects
+        assert connects <= 1, f"open connected {connects} times"
         if isinstance(opened, NotSent):
             assert opened.code, f"no code: {opened}"
         else:
@@ -428,7 +425,7 @@ class Scene:
 
     async def submit(self, session: Session, page: Page, *, believe: bool = False) -> Outcome:
         """``session.submit``, watched; *believe* an answer about what passed the point of no return."""
-        began, before = self.env.clock.seconds(), len(self.wrote)
+        began, before, connects = self.env.clock.seconds(), len(self.wrote), self.connects
         try:
             outcome = await session.submit(page)
         except Exception as error:
@@ -439,7 +436,7 @@ class Scene:
         assert isinstance(outcome, Outcome), f"not an outcome: {outcome}"
         assert took <= self.exercise.dialogue + GRACE, f"submit took {took:g} s"
         assert times <= 1, f"the page went {times} times over its point of no return"
-        assert self.connects <= 1, f"it connected {self.connects} times"
+        assert self.connects == connects, "submit connected"
         if isinstance(outcome, NotSent) and not believe:
             assert not times, f"{outcome} although the point of no return was written"
         if isinstance(outcome, InDoubt | Taken):
@@ -452,6 +449,10 @@ class Scene:
         opened = await self.open()
         assert not isinstance(opened, NotSent), f"open: {opened}"
         return opened
+
+    async def ready(self, session: Session) -> Session:
+        """*session*, or the next one if it has taken as many pages as it takes."""
+        return await self.opened() if session.left == 0 else session
 
     async def one_page(self, page: Page | None = None, *, believe: bool = False) -> Outcome:
         """Open and submit."""
