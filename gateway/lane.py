@@ -524,7 +524,7 @@ class Lane:
         match outcome:
             case InDoubt(code=code, why=why):  # an adapter's bug is not the carrier's silence
                 self._note_failure(now, why, unanswered=code != BROKE)
-            case NotSent(why=why):
+            case NotSent(why=why, again=False):
                 self._note_failure(now, why, unanswered=False)
             case Later(about=About.LINK, not_before=not_before):
                 waits = self._own.breaker.rests

@@ -30,10 +30,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Conversation:
     """One call to the terminal behind *endpoint*: a modem that has dialled, a serial line, or TCP.
 
-    *drained* tells when written octets have left the line; all times count from there. `open` once, then one
-    `submit` at a time, then `quit`. *lost* fires when nothing more can be said, whoever ended it. Nothing
-    here raises for what the terminal or the line does: that is in the values returned. Cancelling an awaited
-    call ends the conversation.
+    *drained* tells when written octets have left the line; all times count from there. *watch* is told of all
+    that is said. `open` once, then one `submit` at a time, then `quit`. *lost* fires when nothing more can be
+    said, whoever ended it. Nothing here raises for what the terminal or the line does: that is in the values
+    returned. Cancelling an awaited call ends the conversation.
     """
 
     def __init__(
@@ -45,13 +45,14 @@ class Conversation:
         timing: s.Timing | None = None,
         limits: Limits | None = None,
         drained: timed.Drained = timed.at_once,
+        watch: Callable[[bool, bytes], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._limits = limits or Limits()
         self._session = s.ClientSession(manner=manner, timing=timing)
         self._line = timed.Conversation[s.Opened | s.NotOpened | s.Concluded](
-            clock, self._session, self._told, drained=drained, close=self._limits.close
+            clock, self._session, self._told, drained=drained, close=self._limits.close, watch=watch
         )
         self._waiting: Deferred[Any] | None = None
         self.lost = self._line.over

@@ -92,6 +92,7 @@ NEXT: dict[tuple[Phase, Move], Phase] = {
 }
 
 MAX_LINES = 200  # lines of text in one answer; our limit: HylaFAX gives up after three
+MAX_ANSWER = 16_384  # octets that may come before a control character; our limit, a long banner has 2,000
 KEPT_LINES = 20  # of these the last are kept, where the code is
 
 
@@ -195,6 +196,7 @@ class ClientSession:
         self._decoder = codec.AnswerDecoder()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._count = 0  # lines since the last control character
+        self._octets = 0  # heard since then, or since we spoke
         self._wakes = 0
         self._logons = 0
         self._silences = 0  # logons without any answer
@@ -308,6 +310,7 @@ class ClientSession:
     def _forget(self) -> None:
         self._lines.clear()
         self._count = 0
+        self._octets = 0
 
     def _note(self, *, why: str | None = None, taken: int = 0, refusal: Answer | None = None) -> None:
         was = self.farewell
@@ -320,6 +323,7 @@ class ClientSession:
     def receive(self, data: bytes) -> list[ClientEvent]:
         """Take in *data* from the terminal."""
         events: list[ClientEvent] = []
+        self._octets += len(data)
         for heard in self._decoder.receive(data):
             if self.phase is Phase.CLOSED:
                 break
@@ -337,6 +341,8 @@ class ClientSession:
                     events += self._control(answer)
                 case _:
                     assert_never(heard)
+        if self._octets > MAX_ANSWER and self.phase is not Phase.CLOSED:
+            events += self.lose(f"the terminal says more than {MAX_ANSWER} octets")
         return events
 
     def expired(self) -> list[ClientEvent]:
