@@ -146,7 +146,7 @@ class Line:
         self._lines = lines
         self._env = env
         self._port, self._set_dtr = _port(own, env)
-        self._watched = _Watched(self._port, self._parity())
+        self._watched = _Watched(self._port, self._odd())
         self._modem: Modem | None = None
 
     @property
@@ -183,6 +183,7 @@ class Line:
         try:
             if self._modem is not None:
                 await self._modem.hang_up()
+            await self._watched.closed()
         finally:
             self._lines.released(self)
 
@@ -191,13 +192,12 @@ class Line:
         remarks = self._env.serial.remarks(self.own.serial) if self.own.serial else ()
         found = {"port": "opens", "remarks": "; ".join(remarks)}
         if not self.own.modem:
-            wire = _Wire()
+            wire: Any = Protocol()
             try:
                 await self._watched.connect(Factory.forProtocol(lambda: wire))
             except Exception:
                 return self.trouble() or NoLine(code="port-broken", why=f"{self.name} cannot be opened")
             wire.transport.loseConnection()
-            await wire.gone
             return found
         modem = await self._ready()
         if isinstance(modem, NoLine):
@@ -240,7 +240,7 @@ class Line:
         words = str(problem.args[0]) if type(problem) is ConnectError and problem.args else told(failure)
         return NoLine(code="port-broken", why=f"{self.name}: {words}")
 
-    def _parity(self) -> int | None:
+    def _odd(self) -> int | None:
         """What the parity bits of a byte must sum up to, if we reckon them."""
         return {"7E1": 0, "7O1": 1}.get(self.own.framing) if self.own.software_parity else None
 
@@ -272,17 +272,28 @@ def _port(own: LineSettings, env: Env) -> tuple[Endpoint, Callable[[bool], None]
 
 
 class _Watched:
-    """An endpoint that remembers why it could not be connected, and adds parity bits if *parity* says."""
+    """An endpoint that remembers why it could not be connected and whether it still is; it adds parity bits
+    that make each byte's sum of ones even, or *odd*."""
 
-    def __init__(self, inner: Endpoint, parity: int | None) -> None:
+    def __init__(self, inner: Endpoint, odd: int | None) -> None:
         self.failure: Failure | None = None
         self._inner = inner
-        self._parity = parity
+        self._odd = odd
+        self._wire: _Wire | None = None
 
     def connect(self, factory: Any, /) -> Deferred[Any]:
-        wanted = factory if self._parity is None else _Parities(factory, self._parity)
-        connecting = self._inner.connect(wanted)
-        return connecting.addErrback(self._failed)
+        self.failure = None
+        connecting = self._inner.connect(_Wires(self, factory))
+        return connecting.addCallbacks(lambda wire: wire.inner, self._failed)
+
+    async def closed(self) -> None:
+        """Returns when no connection is left; whoever talks closes it."""
+        if self._wire is not None:
+            await self._wire.gone
+
+    def wire(self, inner: Protocol) -> _Wire:
+        wire = self._wire = _Wire(inner, self._odd)
+        return wire
 
     def _failed(self, failure: Failure) -> Failure:
         self.failure = failure
@@ -294,55 +305,51 @@ def with_parity(data: bytes, odd: int) -> bytes:
     return bytes(octet & 0x7F | ((octet & 0x7F).bit_count() + odd & 1) << 7 for octet in data)
 
 
-class _Parities(Factory):
-    """Protocols that write eighth bits; what they hear loses its own."""
-
+class _Wires(Factory):
     noisy = False
 
-    def __init__(self, factory: Any, odd: int) -> None:
+    def __init__(self, watched: _Watched, factory: Any) -> None:
+        self._watched = watched
         self._factory = factory
-        self._odd = odd
 
     def buildProtocol(self, addr: Any) -> Protocol:
-        return _Bits(self._factory.buildProtocol(addr), self._odd)
+        return self._watched.wire(self._factory.buildProtocol(addr))
 
 
-class _Bits(Protocol):
-    """Stands between a port and a protocol; is the protocol's transport."""
+class _Wire(Protocol):
+    """Stands between a port and the protocol that talks over it; is that one's transport."""
 
     transport: Any
     disconnecting = False
 
-    def __init__(self, inner: Protocol, odd: int) -> None:
-        self._inner = inner
+    def __init__(self, inner: Protocol, odd: int | None) -> None:
+        self.inner = inner
+        self.gone: Deferred[None] = Deferred()
         self._odd = odd
 
     def connectionMade(self) -> None:
-        self._inner.makeConnection(self)  # type: ignore[no-untyped-call]
+        self.inner.makeConnection(self)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
-        self._inner.dataReceived(bytes(octet & 0x7F for octet in data))
+        self.inner.dataReceived(data if self._odd is None else bytes(octet & 0x7F for octet in data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._inner.connectionLost(reason)
+        self.inner.connectionLost(reason)
+        self.gone.callback(None)
 
     def write(self, data: bytes) -> None:
-        self.transport.write(with_parity(data, self._odd))
+        self.transport.write(data if self._odd is None else with_parity(data, self._odd))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self.transport.loseConnection()
 
+    def abortConnection(self) -> None:
+        self.disconnecting = True
+        self.transport.abortConnection()
 
-class _Wire(Protocol):
-    """Opens a port only to see that it opens."""
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.gone: Deferred[None] = Deferred()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.gone.callback(None)
+    def getPeer(self) -> Any:
+        return self.transport.getPeer()
 
 
 # What is wrong with lines as they are written

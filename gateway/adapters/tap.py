@@ -343,6 +343,8 @@ class TapLink:
         opened = await conversation.open()
         if isinstance(opened, NotOpened):
             return _not_opened(opened, self._own)
+        if (refusal := conversation.refusal) is not None:  # it said too much, and is being left already
+            return NotSent(code="login", why=without(refusal.why, _password(self._own), SECRET))
         return TapSession(self._name, self._own, self._around, conversation, opened, said, line)
 
 
@@ -377,7 +379,7 @@ class TapSession:
         self._ended: Deferred[None] | None = None
         self.transcript = said.transcript
         self.lost: Deferred[None] = conversation.lost
-        self.lost.addCallback(self._over)
+        conversation.over.addCallback(self._over)
 
     @property
     def left(self) -> int | None:
@@ -435,7 +437,6 @@ class TapSession:
                     await self._around.reception.report(self._name, self._setback(ref, refusal))
         finally:
             if self.line is not None:
-                await self._conversation.quit()  # it is over: only until the connection is gone
                 await self.line.put_back()
 
     def _setback(self, ref: str, refusal: m.Answer) -> Evidence:

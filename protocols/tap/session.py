@@ -162,7 +162,11 @@ class Concluded(Struct, frozen=True, kw_only=True):
     result: Result
 
 
-ClientEvent = Write | Wait | ReadyToSend | Opened | NotOpened | Concluded | Over
+class Leaving(Struct, frozen=True, kw_only=True):
+    """No page can be sent any more; the goodbye goes on, and `Over` will follow."""
+
+
+ClientEvent = Write | Wait | ReadyToSend | Opened | NotOpened | Concluded | Leaving | Over
 
 
 class _Job:
@@ -304,8 +308,8 @@ class ClientSession:
         self._move(Move.LEAVE)
         self._forget()
         if said:
-            return [Wait(seconds=self._timing.linger)]
-        return [Write(data=codec.LOG_OFF), Wait(seconds=self._timing.goodbye)]
+            return [Leaving(), Wait(seconds=self._timing.linger)]
+        return [Leaving(), Write(data=codec.LOG_OFF), Wait(seconds=self._timing.goodbye)]
 
     def _forget(self) -> None:
         self._lines.clear()

@@ -30,6 +30,7 @@ class TapFarEnd(FarEnd):
         self._asked = False
         self._on = False
         self._block = self._said = b""
+        self._before = 0  # bytes said when the block came
 
     def hear(self, data: bytes) -> None:
         self._buffer += data
@@ -60,12 +61,13 @@ class TapFarEnd(FarEnd):
             self.say("LOGON", b"110 1.8\r\x06\r\x1b[p")
 
     def block(self, found: re.Match[bytes]) -> None:
-        if found[0] == self._block:
+        answered = self._sent > self._before and self._said[-1:] in (b"\x06", b"\x1e")
+        if found[0] == self._block and not answered:
             if self._said.endswith(b"\x15"):
                 self.transport.write(self._said)
             return
         assert checksum(found[0][:-4]) == found[3]
-        self._block = found[0]
+        self._block, self._before = found[0], self._sent
         pager, *fields = found[1].removesuffix(b"\r").split(b"\r")
         text = b"\n".join(fields).replace(b"\x1aJ", b"\n").decode("ascii")
         self.took(pager.decode("ascii"), text)
