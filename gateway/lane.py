@@ -31,7 +31,7 @@ from gateway.attempt import attempt
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
-from gateway.model import Instant, LinkName, Page, later, seconds_between
+from gateway.model import Instant, LinkName, MessageClass, Page, later, seconds_between
 from gateway.observe import Metrics
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
@@ -108,6 +108,7 @@ class Lane:
         self._env = env
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
+        self.calls = spec.calls(own)
         self._breaker = Breaker(own.breaker)
         self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
@@ -394,6 +395,17 @@ class Lane:
         self._next_critical = taking.next_critical
         return taking
 
+    def gives_alone(self, cls: MessageClass) -> bool:
+        """Whether a page of *cls* is the only one of its call."""
+        return self.calls is not None and self.calls.alone and cls is MessageClass.CRITICAL
+
+    async def critical_due(self) -> bool:
+        """Whether a critical page waits for a call of its own."""
+        now = self._env.now()
+        taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        self._next_critical = taking.next_critical
+        return taking.next_critical is not None and taking.next_critical <= now
+
     def next_take(self, taking: Taking) -> float:
         """Seconds until taking again may bring something."""
         now = self._env.now()
@@ -593,6 +605,8 @@ class _Conversation:
         self._lost = False
         self._ordinary = 0
         self._submitted = 0
+        self._alone = False  # a critical page has this call for itself
+        self._began = env.now()
         self._concluding = 0
         self.under_way = 0
         self.ended: Deferred[None] = Deferred()
@@ -621,6 +635,9 @@ class _Conversation:
         left = self._session.slots if self._session.left is None else self._session.left - self.under_way
         if self._own.per_session is not None:
             left = min(left, self._own.per_session - self._submitted)
+        if (calls := self._lane.calls) is not None:
+            long = seconds_between(self._began, self._env.now()) >= calls.seconds
+            left = 0 if self._alone or long else min(left, calls.pages - self._submitted)
         return left
 
     def _free(self) -> int:
@@ -646,6 +663,9 @@ class _Conversation:
             if self._free() > 0:
                 await lane.enquire(self._session)
             free = self._free()
+            if free > 0 and self._submitted and self._lane.calls is not None and await lane.critical_due():
+                rung.cancel()
+                break
             if free > 0 and not self._lost:
                 taking = await lane.take(free, self._session.slots, self._ordinary)
                 for begun in taking.begun:
@@ -674,6 +694,7 @@ class _Conversation:
         self.under_way += 1
         self._submitted += 1
         self._ordinary += not begun.message_class.pressing
+        self._alone = self._alone or self._lane.gives_alone(begun.message_class)
         Deferred.fromCoroutine(self._attempt(begun)).addBoth(
             lambda result: _tell(result, "attempt of {link} failed", self._lane.name)
         )

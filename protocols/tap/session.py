@@ -1047,7 +1047,8 @@ class _Unacceptable(Exception):
 
 def received(fields: tuple[bytes, ...], service: m.Service, rules: ServerRules) -> m.Received:
     """The page that *fields* say; raises what is wrong with it."""
-    words = [codec.unescaped(field).decode("ascii") for field in fields]
+    # A CR LF at the end of a line leaves its LF at the beginning of the next field; a SUB pair is meant.
+    words = [codec.unescaped(field.removeprefix(b"\n")).decode("ascii") for field in fields]
     pager = words[0].strip() if words else ""
     if len(words) < 2:
         raise _Unacceptable(515, "message field is missing")
@@ -1055,8 +1056,7 @@ def received(fields: tuple[bytes, ...], service: m.Service, rules: ServerRules) 
         raise _Unacceptable(510, f"pager ID is not 1 to {m.MAX_PAGER} characters" if pager else "no pager ID")
     if len(words) > 2 and not rules.many_fields:
         raise _Unacceptable(515, "more than two fields")
-    # A CR LF at the end of a line leaves its LF at the beginning of the next field.
-    lines = re.split("\r\n|\r|\n", "\n".join(word.removeprefix("\n") for word in words[1:]))
+    lines = re.split("\r\n|\r|\n", "\n".join(words[1:]))
     text = "\n".join("\t".join(map(plain, line.split("\t"))).rstrip() for line in lines).rstrip()
     if not text.strip() and not rules.tone_only:
         raise _Unacceptable(515, "message is missing")

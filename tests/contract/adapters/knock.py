@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from adapters.scene import Example, Exercise, LineFarEnd
 from gateway.adapters.base import AdapterSpec, Evidence, Parts, Session, Surroundings
-from gateway.env import Address, Env
+from gateway.env import Address
 from gateway.env.simulated import Weather
 from gateway.model import LinkName, Page
 from gateway.outcome import About, CarrierRef, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken

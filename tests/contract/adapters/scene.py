@@ -26,7 +26,7 @@ from gateway.env.simulated import Deadlock, Overdue, Weather, World, run
 from gateway.lines import Lines
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import About, InDoubt, Level, NotSent, Outcome, Taken
-from gateway.settings.types import LinkSettings, LineSettings
+from gateway.settings.types import LineSettings, LinkSettings
 
 LINK = LinkName("carrier.link")
 GRACE = 1.0  # seconds by which a limit may be missed: a few round trips of the simulated network
