@@ -55,3 +55,17 @@ def socket_activate() -> None:
     """The same for systemd's launcher that hands sockets over."""
     if shutil.which("systemd-socket-activate") is None:
         missing("systemd-socket-activate is not installed (Debian package systemd)")
+
+
+@pytest.fixture(scope="session")
+def socat() -> None:
+    """The same for socat."""
+    if shutil.which("socat") is None:
+        missing("socat is not installed (Debian package socat)")
+
+
+@pytest.fixture(scope="session")
+def ser2net() -> None:
+    """The same for ser2net."""
+    if shutil.which("ser2net") is None:
+        missing("ser2net is not installed (Debian package ser2net)")
