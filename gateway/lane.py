@@ -401,6 +401,8 @@ class Lane:
 
     async def critical_due(self) -> bool:
         """Whether a critical page waits for a call of its own."""
+        if self.calls is None or not self.calls.alone:
+            return False
         now = self._env.now()
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
         self._next_critical = taking.next_critical
@@ -663,7 +665,7 @@ class _Conversation:
             if self._free() > 0:
                 await lane.enquire(self._session)
             free = self._free()
-            if free > 0 and self._submitted and self._lane.calls is not None and await lane.critical_due():
+            if free > 0 and self._submitted and await lane.critical_due():
                 rung.cancel()
                 break
             if free > 0 and not self._lost:

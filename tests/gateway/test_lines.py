@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from link_fakes import Reports, surroundings
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
 
 from gateway.adapters.tap import ADAPTER, TapSettings
 from gateway.app.adapters import specs
@@ -20,28 +18,20 @@ from gateway.outcome import InDoubt, NotSent, Taken
 from gateway.settings import load
 from gateway.settings.types import LineSettings, LinkSettings
 from protocols.modem.messages import Heard, Word
-from protocols.modem.server import ModemFactory
 from protocols.tap import messages as m
-from protocols.tap.server import TapFactory
+from tests.stories.phone import Phone
 
 NUMBER, OTHER = "18005550100", "18005550101"
 A, B = "/dev/serial/by-id/usb-A", "/dev/serial/by-id/usb-B"
 
 
-class Office:
-    """A machine with two modems, the telephone network, and a paging terminal at the other end of it."""
+class Office(Phone):
+    """A machine with two modems, and the telephone network."""
 
     def __init__(self) -> None:
-        self.world = World()
+        super().__init__(World())
         self.env: SimulatedEnv = self.world.env("gateway")
-        self.far = self.world.env("outside")
-        self.pages: list[m.Received] = []
-        self.regret: m.Answer | None = None
-        self.answers: list[m.Answer] = []  # to the next pages; then yes
-        self.dialled: list[str] = []
-        self.says: Callable[[str], Heard | None] = lambda number: None
         self.reports = Reports()
-        self.terminal = TapFactory(self, self.far.clock)  # type: ignore[arg-type]
         self.lines = {
             "modem-1": LineSettings(pool="modems", serial=A, prefix="9,"),
             "modem-2": LineSettings(pool="modems", serial=B, prefix="9,"),
@@ -49,20 +39,6 @@ class Office:
         self.around = surroundings(self.env, self.lines, self.reports)
         for path in (A, B):
             self.plug(path)
-
-    def plug(self, path: str, exchange: Callable[[str], Protocol | Heard] | None = None) -> None:
-        self.world.plug(path, self.far, ModemFactory(exchange or self._exchange, self.far.clock))
-
-    def _exchange(self, number: str) -> Protocol | Heard:
-        self.dialled.append(number)
-        return self.says(number) or self.terminal.buildProtocol(None)
-
-    async def page(self, peer: str, page: m.Received) -> m.Answer:
-        self.pages.append(page)
-        return self.answers.pop(0) if self.answers else m.answer_of(211)
-
-    async def log_off(self, peer: str, pages: int) -> m.Answer | None:
-        return self.regret
 
     def link(self, *numbers: str, **own: Any) -> Any:
         settings = TapSettings(lines="modems", dial=numbers or (NUMBER, OTHER), **own)
@@ -109,7 +85,10 @@ def test_a_page_goes_out_by_a_modem(office: Office) -> None:
 
     office.play(story())
     assert office.dialled == [f"9,{NUMBER}"] * 2
-    assert [(page.pager, page.text) for page in office.pages] == [("5551212", "Bed 0"), ("5551212", "Bed 1")]
+    assert [(page.pager, page.text) for _, page in office.pages] == [
+        ("5551212", "Bed 0"),
+        ("5551212", "Bed 1"),
+    ]
 
 
 WORDS = {
@@ -296,14 +275,7 @@ def test_a_full_call_costs_a_page_nothing(office: Office) -> None:
 
 def test_a_lost_answer_is_asked_for_once_and_then_a_doubt(office: Office) -> None:
     """The terminal answers nobody: the same block twice, never more; nobody knows whether it was taken."""
-    never: Deferred[m.Answer] = Deferred()
-
-    async def silent(peer: str, page: m.Received) -> m.Answer:
-        office.pages.append(page)
-        return await never
-
-    office.page = silent  # type: ignore[method-assign]
-    office.terminal.timing = None
+    office.silent = True
     outcome = office.play(_only_one(office))
     assert isinstance(outcome, InDoubt)
     assert len(office.pages) == 1  # our terminal knows a repeated block; another one may take two
