@@ -214,8 +214,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
     """An adapter's conversations are calls: each takes long to begin and keeps a line from others.
 
-    A call ends after so many *pages* or *seconds*. A critical page has one *alone*, and any other ends at once
-    when it is due; unless that is False: then it goes out by the call that is open (delivery semantics 10.1).
+    A call ends after so many *pages* or *seconds*. A critical page has one *alone*, and any other ends at
+    once when it is due; unless that is False: then it goes out by the call that is open (semantics 10.1).
     """
 
     pages: int = 10
