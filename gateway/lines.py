@@ -169,7 +169,7 @@ class Line:
         if isinstance(connected, m.NotConnected):
             code, ours = _NOT_CONNECTED.get(connected.word, ("modem", True))
             return self._told(NoLine(code=code, why=f"{self.name}: {connected.why}"), ours)
-        self._lines.fared(self, None)
+        self.works()
         return modem
 
     def trouble(self) -> NoLine | None:
@@ -177,6 +177,10 @@ class Line:
         if self._watched.failure is None:
             return None
         return self._told(self._no_port(self._watched.failure), True)
+
+    def works(self) -> None:
+        """Somebody answers at its other end."""
+        self._lines.fared(self, None)
 
     async def put_back(self) -> None:
         """Hang up and close the port; then the line is somebody else's. Bounded in time."""
@@ -198,6 +202,7 @@ class Line:
             except Exception:
                 return self.trouble() or NoLine(code="port-broken", why=f"{self.name} cannot be opened")
             wire.transport.loseConnection()
+            self.works()
             return found
         modem = await self._ready()
         if isinstance(modem, NoLine):
@@ -206,7 +211,7 @@ class Line:
         if heard.word is not m.Word.OK:
             code, ours = _NOT_CONNECTED.get(heard.word, ("modem", True))
             return self._told(NoLine(code=code, why=f"{self.name}: {heard.why}"), ours)
-        self._lines.fared(self, None)
+        self.works()
         return found | {"modem": "answers", "dial tone": "yes"}
 
     # Inside

@@ -17,7 +17,7 @@ from gateway.env import Env
 from gateway.lines import Lines
 from gateway.model import Content, Instant, LinkName, MessageClass, Page, PublicId, Ref
 from gateway.outcome import CarrierRef, Level, NotSent, Outcome
-from gateway.settings.types import LinkSettings, Objection, Settings
+from gateway.settings.types import LinkSettings, Objection, Path, Settings
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +233,8 @@ class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
     *ceiling* and *measure* depend on how a link is configured. *answers* is the table of the docs page, one
     row an answer: (their words, our outcome, why). *listener* is its door, if it has one. *objections* are
     what it has against the settings as a whole (a key that names another section), each with the place of the
-    mapping that the key stands in. *calls*: a link's conversations are calls.
+    mapping that the key stands in. *calls*: a link's conversations are calls. *path*: what a link with these
+    keys of its own needs to get out, unless its settings say.
     """
 
     name: str
@@ -248,6 +249,7 @@ class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
     answer_timeout: float = 60.0
     objections: Callable[[Settings], Iterable[tuple[Place, Objection]]] = lambda settings: ()
     calls: Callable[[LinkSettings], Calls | None] = lambda settings: None
+    path: Callable[[Any], Path] = lambda own: "internet"
 
 
 Door = Callable[[], Awaitable[None]]

@@ -324,6 +324,7 @@ class TapLink:
                 return NotSent(code=trouble.code, why=trouble.why)
             numbers.failed(number, opened.code, self._env.now())
         else:
+            line.works()
             numbers.answered(number)
         return opened
 
@@ -552,5 +553,6 @@ ADAPTER = AdapterSpec(
     open_timeout=OPEN_TIMEOUT,
     answer_timeout=ANSWER_TIMEOUT,
     objections=_objections,
+    path=lambda own: "internet" if own.lines is None else "phone",
     calls=lambda settings: Calls(alone=own_of(settings).critical_alone),
 )

@@ -35,6 +35,9 @@ Form = Annotated[str, Meta(extra={"kind": "form"})]
 Together = Annotated[tuple[str, ...], Meta(extra={"kind": "together"})]
 
 
+Path = Literal["internet", "phone", "lan", "cell"]
+
+
 class Secret(msgspec.Struct, frozen=True):
     """A value that is never printed. Written as a reference: ``{env: X}``, ``{file: path}``,
     ``{credential: name}``; read at load and re-read at reload."""
@@ -92,6 +95,9 @@ class Adapter(Protocol):
 
     @property
     def listener(self) -> AdapterDoor | None: ...
+
+    @property
+    def path(self) -> Callable[[Any], Path]: ...
 
     @property
     def objections(self) -> Callable[[Settings], Iterable[tuple[tuple[str, ...], Objection]]]: ...
@@ -340,7 +346,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     adapter: Annotated[str, Meta(description="The protocol it speaks.")]
     path: Annotated[
-        Literal["internet", "phone", "lan", "cell"], Meta(description="What it needs to get out.")
+        Path, Meta(description="What it needs to get out; if not said, a link by modem lines: `phone`.")
     ] = "internet"
     sessions: Annotated[int, Meta(ge=1, le=64, description="Conversations at a time.")] = 1
     reserve: Annotated[

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.adapters.tap import ADAPTER, TapSettings
 from gateway.app.adapters import specs
-from gateway.env.simulated import SimulatedEnv, World, run
+from gateway.env.simulated import SimulatedEnv, Weather, World, run
 from gateway.errors import SettingsError
 from gateway.lines import Lines, NoLine, with_parity
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
@@ -285,6 +285,38 @@ async def _only_one(office: Office) -> Any:
     return await sent(await office.link().open(), office.text())
 
 
+def test_unplugged_at_every_byte(office: Office) -> None:
+    """Wherever the plug is pulled: what was not sent is called so, and what was taken too."""
+    del office.lines["modem-2"]
+    link = office.link(NUMBER)
+
+    async def story(weather: Weather) -> type:
+        office.world.set_weather(A, weather)
+        office.pages.clear()
+        opened = await link.open()
+        outcome = opened if isinstance(opened, NotSent) else await sent(opened, office.text())
+        await office.env.sleep(30.0)
+        if isinstance(outcome, NotSent):
+            assert not office.pages, weather
+        elif isinstance(outcome, Taken):
+            assert len(office.pages) == 1, weather
+        else:
+            assert isinstance(outcome, InDoubt), outcome
+        return type(outcome)
+
+    for ending in ("reset", "close"):
+        for side in ("cut_sent", "cut_heard"):
+            cuts = (Weather(ending=ending, **{side: n}) for n in range(400))
+            met = []
+            for weather in cuts:
+                met.append(office.play(story(weather)))
+                if met[-5:] == [Taken] * 5:  # the call was over before
+                    break
+            assert met[0] is NotSent
+            assert met[-1] is Taken
+            assert InDoubt in met
+
+
 def test_probe_of_a_line(office: Office) -> None:
     """The port opens, the modem answers, there is a dial tone; nothing is dialled, and the line is free again."""
     lines = Lines(lambda: office.lines, office.env)
@@ -333,7 +365,7 @@ lines:
   modem-1: {pool: modems, serial: /dev/serial/by-id/usb-A, prefix: "9,"}
   modem-2: LINE
 """
-GOOD_LINK = "{adapter: tap, lines: modems, dial: [18005550100], path: phone}"
+GOOD_LINK = "{adapter: tap, lines: modems, dial: [18005550100]}"
 GOOD_LINE = "{pool: modems, rfc2217: 10.1.2.9:4001}"
 
 
@@ -347,8 +379,12 @@ def mistakes(link: str = GOOD_LINK, line: str = GOOD_LINE) -> str:
 
 
 def test_lines_and_a_link_that_dials_by_them() -> None:
-    """What USERS write is taken."""
+    """A site's own lines; a link that dials out needs the telephone, and nobody has to say so."""
     assert mistakes() == ""
+    text = SETTINGS.replace("LINK", GOOD_LINK).replace("LINE", GOOD_LINE)
+    settings = load(text, specs(), file="gateway.yaml", read=lambda path: b"", environ={})
+    assert settings.carriers["spok"].links["phone"].path == "phone"
+    assert settings.lines["modem-2"] == LineSettings(pool="modems", rfc2217="10.1.2.9:4001")
 
 
 @pytest.mark.parametrize(
