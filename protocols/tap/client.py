@@ -34,7 +34,8 @@ class Conversation:
     *drained* tells when written octets have left the line; all times count from there. *watch* is told of all
     that is said. `open` once, then one `submit` at a time, then `quit`. *lost* fires when no page can be sent
     any more, whoever ended it, *over* when the goodbye has been said too. Nothing here raises for what the
-    terminal or the line does: that is in the values returned. Cancelling an awaited call ends the conversation.
+    terminal or the line does: that is in the values returned. Who cancels an awaited call ends the
+    conversation.
     """
 
     def __init__(

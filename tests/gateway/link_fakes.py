@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.adapters.base import Evidence, Surroundings
-from gateway.env.simulated import SimulatedEnv
+from gateway.env import Env
 from gateway.lines import Lines
 from gateway.model import LinkName
 from gateway.settings.types import LineSettings
@@ -23,6 +23,6 @@ class Reports:
 
 
 def surroundings(
-    env: SimulatedEnv, lines: Mapping[str, LineSettings] | None = None, reception: Any = None
+    env: Env, lines: Mapping[str, LineSettings] | None = None, reception: Any = None
 ) -> Surroundings:
     return Surroundings(env=env, reception=reception or Reports(), lines=Lines(lambda: lines or {}, env))
