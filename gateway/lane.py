@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -119,6 +119,7 @@ class Lane:
         self._why: str | None = None
         self._conversations: list[_Conversation] = []
         self._opening = 0
+        self._calling: Deferred[Session | NotSent] | None = None
         self._failed_opens = 0
         self._anew = True  # what waits because the link could not be opened may try now
         self._last_open = Instant(0)
@@ -149,8 +150,11 @@ class Lane:
         self._done = Deferred.fromCoroutine(self._run())
 
     async def stop(self) -> None:
-        """Begin nothing more; what is begun finishes; sessions say goodbye."""
+        """Begin nothing more; what is begun finishes; sessions say goodbye, and one that is being opened is
+        given up."""
         self._stopping = True
+        if self._calling is not None:  # a modem may dial for minutes
+            self._calling.cancel()
         self.wake()
         if self._done is not None:
             await self._done
@@ -312,13 +316,17 @@ class Lane:
         began = self._last_open = self._env.now()
         self._round_by = later(began, (self._own.open_timeout or self._spec.open_timeout) + BEAT)
         self._opening += 1
+        calling = self._calling = Deferred.fromCoroutine(self._link.open())
         try:
-            session = await self._link.open()
+            session = await calling
+        except CancelledError:  # we stop, and nothing was begun
+            return
         except Exception:  # an adapter's bug while connecting: nothing can have been sent
             log.failure("adapter of {link} broke while connecting", link=self.name)
             session = NotSent(code="adapter-broke", why="the adapter failed while connecting; see the log")
         finally:
             self._opening -= 1
+            self._calling = None
         if isinstance(session, NotSent):
             await self._missed(session, began)
             return

@@ -38,6 +38,7 @@ log = Logger()
 
 OPEN_TIMEOUT = 10.0  # seconds for a device server to answer
 MISSING = 4.0  # seconds that a port that was not there rests: soon after it is plugged in it is used again
+TOLD_AFTER = 3  # calls in a row; ours: one alone may be a cable that somebody is plugging in
 WHERE = ("serial", "tcp", "tls", "rfc2217")
 
 _REMOTE = {"7E1": (7, Parity.EVEN), "7O1": (7, Parity.ODD), "8N1": (8, Parity.NONE)}
@@ -62,6 +63,14 @@ class NoLine(Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Trouble(Struct, frozen=True, kw_only=True):
+    """What is wrong with a line itself, for so many *calls* in a row."""
+
+    why: str
+    calls: int
+    rests_until: Instant
+
+
 def dial_string(own: LineSettings, number: str) -> m.DialString:
     """What is dialled by a line for *number*. Raises InvalidValue."""
     rules = m.DialRules(refused=(m.EMERGENCY - {*own.may_dial}) | {*own.never_dial}, plus=own.plus)
@@ -76,7 +85,7 @@ class Lines:
         self._env = env
         self._bell = Bell()
         self._held: dict[str, Line] = {}
-        self._rests: dict[str, Instant] = {}
+        self._troubles: dict[str, Trouble] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,7 +103,7 @@ class Lines:
             free = [name for name in own if name not in self._held]
             if free:
                 now = self._env.now()
-                name = min(free, key=lambda one: max(now, self._rests.get(one, now)))
+                name = min(free, key=lambda one: max(now, self._rests_until(one)))
                 return self._take(name, own[name])
             if (left := end - clock.seconds()) <= 0:
                 return NoLine(code="line-busy", why=f"every line of {pool} is in use: {', '.join(own)}")
@@ -113,6 +122,19 @@ class Lines:
         finally:
             await line.put_back()
 
+    def troubles(self) -> dict[str, str]:
+        """Lines that have failed again and again, each with what is wrong."""
+        named = self._settings()
+        return {
+            name: f"line {trouble.why} ({trouble.calls} calls in a row failed)"
+            for name, trouble in self._troubles.items()
+            if trouble.calls >= TOLD_AFTER and name in named
+        }
+
+    def _rests_until(self, name: str) -> Instant:
+        trouble = self._troubles.get(name)
+        return Instant(0) if trouble is None else trouble.rests_until
+
     def _take(self, name: str, own: LineSettings) -> Line:
         line = self._held[name] = Line(self, name, own, self._env)
         return line
@@ -127,14 +149,20 @@ class Lines:
 
     def fared(self, line: Line, trouble: NoLine | None) -> None:
         """How the line itself did."""
+        before = self._troubles.get(line.name)
         if trouble is None:
-            if self._rests.pop(line.name, None) is not None:
+            if before is not None:
+                del self._troubles[line.name]
                 log.info("line works again: {line}", line=line.name)
             return
-        if line.name not in self._rests:
+        if before is None:
             log.warn("line has trouble: {line}: {why}", line=line.name, why=trouble.why, code=trouble.code)
         rest = min(MISSING, line.own.rest) if trouble.code == "port-missing" else line.own.rest
-        self._rests[line.name] = later(self._env.now(), rest)
+        self._troubles[line.name] = Trouble(
+            why=trouble.why,
+            calls=1 if before is None else before.calls + 1,
+            rests_until=later(self._env.now(), rest),
+        )
 
 
 class Line:

@@ -444,6 +444,7 @@ class House:
         if self._tls is not None:
             reasons += self._tls.reasons
         reasons += self.notify.troubles()
+        reasons += tuple(self.lines.troubles().values())
         codes = tuple(self._not_ready())
         return Health(
             ready=not TAKES_NOTHING.intersection(codes),
@@ -473,7 +474,7 @@ class House:
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
-        found = dict(self.loop.troubles)
+        found = self.loop.troubles | self.lines.troubles()
         if self._tls is not None and self._tls.reasons:
             found["certificate"] = "; ".join(self._tls.reasons)
         young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY

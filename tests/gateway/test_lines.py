@@ -16,7 +16,7 @@ from gateway.lines import Lines, NoLine, with_parity
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import InDoubt, NotSent, Taken
 from gateway.settings import load
-from gateway.settings.types import LineSettings, LinkSettings
+from gateway.settings.types import LineSettings, LinkSettings, Secret
 from protocols.modem.messages import Heard, Word
 from protocols.tap import messages as m
 from tests.stories.phone import Phone
@@ -283,6 +283,23 @@ def test_a_lost_answer_is_asked_for_once_and_then_a_doubt(office: Office) -> Non
 
 async def _only_one(office: Office) -> Any:
     return await sent(await office.link().open(), office.text())
+
+
+def test_what_was_said_is_kept_without_texts_and_secrets(office: Office) -> None:
+    """The dialogue of a page can be looked at: logon, answers, and … for what is nobody's business."""
+    office.answers = [m.Answer(m.Control.ACK, (m.Message(211, ("Bed 0 for sesame51 is taken",)),))]
+    link = office.link(password=Secret("sesame51"))
+
+    async def story() -> str:
+        session = await link.open()
+        outcome = await session.submit(office.text())
+        said = [*session.transcript(), *link.transcript(), repr(outcome)]
+        await session.close()
+        return "\n".join(said)
+
+    said = office.play(story())
+    assert "ID=" in said and "211" in said and "PG1" in said
+    assert "Bed 0" not in said and "sesame51" not in said
 
 
 def test_unplugged_at_every_byte(office: Office) -> None:

@@ -7,6 +7,7 @@ import pytest
 from gateway.outcome import Level
 from protocols.modem.messages import Heard, Word
 from protocols.tap import messages as m
+from protocols.tap.session import ServerRules
 from tests.stories.conftest import Tell
 from tests.stories.phone import Phone
 from tests.stories.world import BULK, CRITICAL, NORMAL, ONE, PAGER, SETTINGS, TWO, URGENT, Story
@@ -149,6 +150,39 @@ def test_stopping_in_the_middle_of_a_call(by_phone: tuple[Story, Phone]) -> None
     story.forward(minutes=5)
     assert phone.texts() == [f"page {n}" for n in range(6)]
     assert all(story.look(one).ending == "confirmed" for one in sent)
+
+
+@pytest.mark.parametrize("after", [0.5, 2.0, 5.0, 30.0])
+def test_stopping_while_a_call_is_made(by_phone: tuple[Story, Phone], after: float) -> None:
+    """Nobody waits for a modem that still dials: the call is given up, and the page goes out after the start."""
+    story, phone = by_phone
+    phone.silent = True
+    phone.terminal.rules = ServerRules(prompt="Hello")  # no ID=: the logon takes its whole time
+    story.page("alice", message_class=URGENT)
+    story.forward(after)
+    began = story.now
+    story.stop()
+    assert story.now - began <= 5
+    phone.silent, phone.terminal.rules = False, None
+    story.start()
+    story.wait_for(lambda: phone.pages, limit=120)
+
+
+def test_a_line_that_fails_again_and_again_is_told(by_phone: tuple[Story, Phone]) -> None:
+    """No dial tone, three calls in a row: the health of the gateway says so, until the line works again."""
+    story, phone = by_phone
+    phone.says = lambda number: Heard(word=Word.NO_DIALTONE)
+    story.page("alice", message_class=CRITICAL)
+
+    def told() -> list[str]:
+        return [reason for reason in story.house.health().reasons if reason.startswith("line modem-1")]
+
+    story.wait_for(told, limit=60)
+    (reason,) = told()
+    assert "NO DIALTONE (3 calls in a row failed)" in reason
+    phone.says = lambda number: None
+    story.wait_for(lambda: phone.pages, limit=120)
+    assert told() == []
 
 
 @pytest.mark.parametrize("after", [0.5, 2.0, 6.0, 8.0, 9.0, 9.5, 10.0, 12.0])
