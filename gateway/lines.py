@@ -176,11 +176,12 @@ class Line:
         self._port, self._set_dtr = _port(own, env)
         self._watched = _Watched(self._port, self._odd())
         self._modem: Modem | None = None
+        self._speed = own.baud
 
     @property
     def drained(self) -> timed.Drained:
-        """When what is written has left the line; reckoned."""
-        return timed.paced(self._env.clock, self.own.baud)
+        """When what is written has left the line, or the modem of a call that is slower; reckoned."""
+        return timed.paced(self._env.clock, min(self.own.baud, self._speed))
 
     async def call(self, number: str) -> Endpoint | NoLine:
         """Dial *number*; the endpoint is the call. Without a modem it is the line itself, not yet open."""
@@ -197,6 +198,7 @@ class Line:
         if isinstance(connected, m.NotConnected):
             code, ours = _NOT_CONNECTED.get(connected.word, ("modem", True))
             return self._told(NoLine(code=code, why=f"{self.name}: {connected.why}"), ours)
+        self._speed = connected.speed or self.own.baud
         self.works()
         return modem
 

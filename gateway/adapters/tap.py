@@ -172,9 +172,15 @@ def _objections(settings: Settings) -> Iterator[tuple[Place, Objection]]:
     yield from gateway_lines.objections(settings)
     for name in settings.link_names():
         link = settings.link(name)
-        if link is None or not isinstance(link.own, TapSettings) or link.own.lines is None:
+        if link is None or not isinstance(link.own, TapSettings):
             continue
         carrier, _, way = name.partition(".")
+        if settings.carriers[carrier].device.pattern is None:
+            what = "has no pattern: a pager ID that TAP cannot say is refused after a call was made for it."
+            remedy = 'Write {pattern: "[0-9]{7}"}.'
+            yield ("carriers", carrier), Objection(key="device", what=what, remedy=remedy, warning=True)
+        if link.own.lines is None:
+            continue
         for objection in _of_pool(settings, link.own, link.own.lines):
             yield ("carriers", carrier, "links", way), objection
 

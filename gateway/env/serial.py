@@ -71,7 +71,7 @@ class _Port:
                 connected.errback(port)
             else:
                 protocol = factory.buildProtocol(self._at.path)
-                self._transport = _Transport(protocol, port, self._reactor, self._at.path)
+                _Transport(self, protocol, port, self._reactor)
                 connected.callback(protocol)
 
         def open_here() -> None:
@@ -80,6 +80,9 @@ class _Port:
 
         threading.Thread(target=open_here, name="serial", daemon=True).start()
         return connected
+
+    def opened(self, transport: _Transport) -> None:
+        self._transport = transport
 
     def set_dtr(self, up: bool) -> None:
         if self._transport is not None:
@@ -91,8 +94,9 @@ class _Transport(Transport):
 
     _serialFactory = staticmethod(lambda port, **_: port)
 
-    def __init__(self, protocol: Any, port: serial.Serial, reactor: Any, path: str) -> None:
-        self._path = path
+    def __init__(self, owner: _Port, protocol: Any, port: serial.Serial, reactor: Any) -> None:
+        self._path: str = port.port
+        owner.opened(self)  # before the protocol is: it may begin by setting DTR
         super().__init__(protocol, port, reactor)  # type: ignore[no-untyped-call]
 
     def getPeer(self) -> str:

@@ -35,7 +35,7 @@ class Command(IntEnum):
 
 ANSWER = 100
 NO_FLOW_CONTROL, DTR_ON, DTR_OFF = 1, 8, 9  # of SET_CONTROL
-CARRIER = 128  # of NOTIFY_MODEMSTATE
+CARRIER, CARRIER_CHANGED = 128, 8  # of NOTIFY_MODEMSTATE
 
 
 class Data(Struct, frozen=True):

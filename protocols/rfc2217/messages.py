@@ -49,6 +49,6 @@ class Received(Struct, frozen=True, kw_only=True):
 
 
 class Signals(Struct, frozen=True, kw_only=True):
-    """What the wires of the port say (NOTIFY-MODEMSTATE). *carrier*: DCD."""
+    """The carrier has come or gone (DCD, by NOTIFY-MODEMSTATE)."""
 
     carrier: bool

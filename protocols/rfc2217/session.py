@@ -114,7 +114,9 @@ class ClientSession:
     def _about(self, heard: About) -> list[Event]:
         answered = heard.command - codec.ANSWER
         if answered == Command.NOTIFY_MODEMSTATE and heard.value:
-            return [Signals(carrier=bool(heard.value[0] & codec.CARRIER))]
+            state = heard.value[0]  # other wires change, too, while there is no carrier yet
+            changed = state & codec.CARRIER_CHANGED
+            return [Signals(carrier=bool(state & codec.CARRIER))] if changed else []
         if self.phase is not Phase.SETTING or answered not in self._unconfirmed:
             return []
         command = Command(answered)

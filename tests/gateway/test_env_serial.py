@@ -188,6 +188,28 @@ async def test_a_port_that_is_not_there(desk: Any) -> None:
 # What only the machine has
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_talks_may_begin_by_setting_dtr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A modem is hung up by DTR before anything is said to it: the port is there as soon as it is open."""
+    desk = RealDesk()
+    port = desk.port()
+    seen: list[bool] = []
+    monkeypatch.setattr(real_serial._Transport, "set_dtr", lambda self, up: seen.append(up))
+
+    class Drops(Talk):
+        def connectionMade(self) -> None:
+            port.set_dtr(False)
+
+    async def story() -> None:
+        talk = await port.connect(Factory.forProtocol(Drops))
+        assert seen == [False]
+        assert talk.transport.getPeer() == desk.path
+        talk.transport.loseConnection()
+        await desk.until(lambda: talk.gone)
+
+    await desk.play(story())
+
+
 @pytest.mark.parametrize(
     ("problem", "code", "words"),
     [

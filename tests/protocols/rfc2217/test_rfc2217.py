@@ -98,12 +98,15 @@ def test_other_options_are_declined() -> None:
 
 
 def test_the_carrier_is_told() -> None:
-    """DCD comes as a notice of its own, between the bytes."""
-    notice = codec.encode_about(codec.ANSWER + Command.NOTIFY_MODEMSTATE, 0)
-    assert ready().receive(b"a" + notice + b"b") == [
+    """DCD comes as a notice of its own, between the bytes; when another wire changes it says nothing."""
+    gone, back, other = (
+        codec.encode_about(codec.ANSWER + Command.NOTIFY_MODEMSTATE, n) for n in (8, 136, 17)
+    )
+    assert ready().receive(b"a" + gone + b"b" + other + back) == [
         Received(data=b"a"),
         Signals(carrier=False),
         Received(data=b"b"),
+        Signals(carrier=True),
     ]
 
 
