@@ -160,6 +160,7 @@ class ModemSession:
         """Call *number*. `LocalProtocolError` unless the modem takes commands."""
         self._move(Move.DIAL)
         self._decoder.forget()
+        self._listening = False
         return [
             Write(data=codec.encode_dial(number, pulse=self._manner.pulse)),
             Wait(seconds=self._timing.dial),
@@ -494,6 +495,8 @@ class AnsweringModem:
                 case "O" | "O0" if self.stage is Stage.PAUSED:
                     self.stage = Stage.ONLINE
                     return [self._says(Heard(word=Word.CONNECT))]
+                case _ if re.fullmatch("D[TP]?;", one):  # a dial tone is there, and nothing is dialled
+                    continue
                 case _ if one.startswith("D"):
                     self.stage = Stage.DIALLING
                     return [Dialled(number=one[1:].lstrip("TP"))]

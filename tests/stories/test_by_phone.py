@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.model import LinkName
 from gateway.outcome import Level
 from protocols.modem.messages import Heard, Word
 from protocols.tap import messages as m
@@ -166,6 +167,25 @@ def test_stopping_while_a_call_is_made(by_phone: tuple[Story, Phone], after: flo
     phone.silent, phone.terminal.rules = False, None
     story.start()
     story.wait_for(lambda: phone.pages, limit=120)
+
+
+def test_a_line_is_probed_by_its_name(by_phone: tuple[Story, Phone]) -> None:
+    """`gateway probe modem-1`: port, modem, dial tone; while it is in use or gone, that is said."""
+    story, phone = by_phone
+    line = LinkName("modem-1")
+    found = story.run(story.house.probe(line))
+    assert (found.reached, found.capabilities["modem"], found.capabilities["dial tone"]) == (
+        True,
+        "answers",
+        "yes",
+    )
+    story.page("alice")
+    story.wait_for(lambda: phone.dialled)
+    assert story.run(story.house.probe(line)).says == "modem-1 is in use"
+    story.forward(minutes=2)
+    story.world.unplug(MODEM)
+    found = story.run(story.house.probe(line))
+    assert (found.reached, found.says) == (False, f"modem-1: there is no port {MODEM}")
 
 
 def test_a_line_that_fails_again_and_again_is_told(by_phone: tuple[Story, Phone]) -> None:
