@@ -15,9 +15,10 @@ The folder listing is the floor plan. A message walks the rooms in this order:
     notify         clients are told
 
 Beside the walk: ``watch``, ``loop``, ``tell`` and ``watchdog`` (whether the gateway itself works, and who
-hears of it when not), ``env`` (the seam to time, chance, network and disk), ``settings`` (what the
-administrator wrote), ``web`` (our HTTP server seam), ``sim`` (simulated carriers), ``app`` (the only
-place that builds things), ``cli``. ``docs/architecture.md`` says which way imports may point.
+hears of it when not), ``lines`` (modems: who has one, and how to call by it), ``env`` (the seam to time,
+chance, network, serial ports and disk), ``settings`` (what the administrator wrote), ``web`` (our HTTP server
+seam), ``sim`` (simulated carriers), ``app`` (the only place that builds things), ``cli``.
+``docs/architecture.md`` says which way imports may point.
 """
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -33,7 +33,7 @@ from gateway.attempt import attempt
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
-from gateway.model import Instant, LinkName, Page, Trouble, later, seconds_between
+from gateway.model import Instant, LinkName, MessageClass, Page, Trouble, later, seconds_between
 from gateway.observe import Metrics
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken, token_of
 from gateway.pacing import Breaker, Bucket, RetryBudget
@@ -115,6 +115,7 @@ class Lane:
         self._env = env
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
+        self.calls = spec.calls(own)
         self._breaker = Breaker(own.breaker)
         self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
@@ -125,6 +126,7 @@ class Lane:
         self._why: str | None = None
         self._conversations: list[_Conversation] = []
         self._opening = 0
+        self._calling: Deferred[Session | NotSent] | None = None
         self._failed_opens = 0
         self._anew = True  # what waits because the link could not be opened may try now
         self._last_open = Instant(0)
@@ -164,8 +166,11 @@ class Lane:
             self._fetching.start()
 
     async def stop(self) -> None:
-        """Begin nothing more; what is begun finishes; sessions say goodbye."""
+        """Begin nothing more; what is begun finishes; sessions say goodbye, and one that is being opened is
+        given up."""
         self._stopping = True
+        if self._calling is not None:  # a modem may dial for minutes
+            self._calling.cancel()
         self.wake()
         if self._fetching is not None:  # what is not fetched to its end comes again: not waited for long
             await first_of(Deferred.fromCoroutine(self._fetching.stop()), self._env.sleep(LOOK_EVERY))
@@ -397,13 +402,17 @@ class Lane:
         began = self._last_open = self._env.now()
         self._round_by = later(began, (self._own.open_timeout or self._spec.open_timeout) + BEAT)
         self._opening += 1
+        calling = self._calling = Deferred.fromCoroutine(self._link.open())
         try:
-            session = await self._link.open()
+            session = await calling
+        except CancelledError:  # we stop, and nothing was begun
+            return
         except Exception:  # an adapter's bug while connecting: nothing can have been sent
             log.failure("adapter of {link} broke while connecting", link=self.name)
             session = NotSent(code="adapter-broke", why="the adapter failed while connecting; see the log")
         finally:
             self._opening -= 1
+            self._calling = None
         if isinstance(session, NotSent):
             await self._missed(session, began)
             return
@@ -490,6 +499,19 @@ class Lane:
             self._bucket.take(len(taking.begun) - limit)  # give back what was not used
         self._next_critical = taking.next_critical
         return taking
+
+    def gives_alone(self, cls: MessageClass) -> bool:
+        """Whether a page of *cls* is the only one of its call."""
+        return self.calls is not None and self.calls.alone and cls is MessageClass.CRITICAL
+
+    async def critical_due(self) -> bool:
+        """Whether a critical page waits for a call of its own."""
+        if self.calls is None or not self.calls.alone:
+            return False
+        now = self._env.now()
+        taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
+        self._next_critical = taking.next_critical
+        return taking.next_critical is not None and taking.next_critical <= now
 
     def next_take(self, taking: Taking) -> float:
         """Seconds until taking again may bring something."""
@@ -633,7 +655,7 @@ class Lane:
         match outcome:
             case InDoubt(code=code, why=why):  # an adapter's bug is not the carrier's silence
                 self._note_failure(now, why, unanswered=code != BROKE)
-            case NotSent(why=why):
+            case NotSent(why=why, again=False):
                 self._note_failure(now, why, unanswered=False)
             case Later(about=About.LINK, not_before=not_before):
                 waits = self._own.breaker.rests
@@ -709,6 +731,8 @@ class _Conversation:
         self._lost = False
         self._ordinary = 0
         self._submitted = 0
+        self._alone = False  # a critical page has this call for itself
+        self._began = env.now()
         self._concluding = 0
         self.under_way = 0
         self.ended: Deferred[None] = Deferred()
@@ -737,6 +761,9 @@ class _Conversation:
         left = self._session.slots if self._session.left is None else self._session.left - self.under_way
         if self._own.per_session is not None:
             left = min(left, self._own.per_session - self._submitted)
+        if (calls := self._lane.calls) is not None:
+            long = seconds_between(self._began, self._env.now()) >= calls.seconds
+            left = 0 if self._alone or long else min(left, calls.pages - self._submitted)
         return left
 
     def _free(self) -> int:
@@ -762,6 +789,9 @@ class _Conversation:
             if self._free() > 0:
                 await lane.enquire(self._session)
             free = self._free()
+            if free > 0 and self._submitted and await lane.critical_due():
+                rung.cancel()
+                break
             if free > 0 and not self._lost:
                 taking = await lane.take(free, self._session.slots, self._ordinary)
                 for begun in taking.begun:
@@ -790,6 +820,7 @@ class _Conversation:
         self.under_way += 1
         self._submitted += 1
         self._ordinary += not begun.message_class.pressing
+        self._alone = self._alone or self._lane.gives_alone(begun.message_class)
         Deferred.fromCoroutine(self._attempt(begun)).addBoth(
             lambda result: _tell(result, "attempt of {link} failed", self._lane.name)
         )

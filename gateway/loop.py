@@ -23,6 +23,7 @@ from gateway.adapters.base import (
     Reception,
     Session,
     Submission,
+    Surroundings,
 )
 from gateway.bell import Bell
 from gateway.env import Env
@@ -83,8 +84,8 @@ class _Loopback:
 
 
 class _LoopLink(Link):
-    def __init__(self, name: LinkName, own: LinkSettings, env: Env, reception: Reception) -> None:
-        self._name, self._env, self._reception = name, env, reception
+    def __init__(self, name: LinkName, own: LinkSettings, around: Surroundings) -> None:
+        self._name, self._env, self._reception = name, around.env, around.reception
 
     async def open(self) -> Session | NotSent:
         return _Loopback(self._name, self._env, self._reception)

@@ -597,6 +597,19 @@ EVENTS = (
         ("stopped",),
         "It left the settings; so many deliveries were cancelled.",
     ),
+    Event(
+        "line has trouble: {line}: {why}",
+        "warn",
+        ("code",),
+        "A modem or its port does not work; other lines of its pool go first for a while.",
+    ),
+    Event(
+        "end of a call of {link} failed",
+        "critical",
+        (),
+        "What a terminal took back at log-off could not be put on record, or a line could not be put back.",
+    ),
+    Event("line works again: {line}", "info", (), "A modem that had trouble has dialled."),
     Event("link rests: {link} until {until}", "warn", (), "Its breaker opened; microseconds since 1970."),
     Event(
         "link suspended: {link}: {why}",

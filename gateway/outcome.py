@@ -79,10 +79,14 @@ class Later(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotSent(msgspec.Struct, frozen=True, kw_only=True):
-    """It never reached them: nothing of the page left us, or what left cannot have been taken."""
+    """It never reached them: nothing of the page left us, or what left cannot have been taken.
+
+    *again*: nothing failed, this conversation took as many pages as it takes; another one takes this one.
+    """
 
     code: str
     why: str
+    again: bool = False
 
 
 class InDoubt(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,8 @@ def decide(outcome: Outcome, begun: Begun, policy: Policy, now: Instant, chance:
             if policy.max_tries is not None and begun.tries + 1 >= policy.max_tries:
                 return Verdict(happening=Happening.LATER_TOO_OFTEN, tries=1, reason="max_tries")
             return Verdict(happening=Happening.LATER, due=max(again, not_before or again), tries=1)
+        case NotSent(again=True):
+            return Verdict(happening=Happening.NOT_SENT, due=max(now, later(begun.begun_at, RETRY_SPACING)))
         case NotSent():
             return Verdict(happening=Happening.NOT_SENT, due=again, connects=1)
         case InDoubt(code=code) if code == BROKE:

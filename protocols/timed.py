@@ -66,7 +66,8 @@ class Conversation(Protocol, Generic[Told]):
     """Carries out what *session* says; hands all other events to *tell*, one by one.
 
     After `Over` or `Hangup` the connection is dropped once everything has left, within *close* seconds more.
-    *over* fires with either, *gone* when there was a connection and it is no more.
+    *over* fires with either, *gone* when there was a connection and it is no more. *watch* is told of all
+    that is said: whether by us, and what.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Conversation(Protocol, Generic[Told]):
         *,
         drained: Drained = at_once,
         close: float = 5.0,
+        watch: Callable[[bool, bytes], None] | None = None,
     ) -> None:
         self.over: Deferred[None] = Deferred()
         self.gone: Deferred[None] = Deferred()
@@ -85,6 +87,7 @@ class Conversation(Protocol, Generic[Told]):
         self._tell = tell
         self._drained = drained
         self._close = close
+        self._watch = watch
         self._wire: Transport | None = None
         self._timer: Call | None = None
         self._leaving: Deferred[None] | None = None  # fires when all that was written has left
@@ -99,6 +102,8 @@ class Conversation(Protocol, Generic[Told]):
         self.do(self._session.begin())
 
     def dataReceived(self, data: bytes) -> None:
+        if self._watch:
+            self._watch(False, data)
         self.do(self._session.receive(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -144,6 +149,8 @@ class Conversation(Protocol, Generic[Told]):
     def _write(self, data: bytes) -> None:
         if self._wire is None:
             return
+        if self._watch:
+            self._watch(True, data)
         self._wire.write(data)
         # The seam reckons with all that was written before, so only its last answer counts.
         self._forget_leaving()

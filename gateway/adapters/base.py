@@ -7,16 +7,17 @@ and never decides about retries.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from twisted.internet.defer import Deferred
 
 from gateway.env import Env
+from gateway.lines import Lines
 from gateway.model import Content, Instant, LinkName, MessageClass, Page, PublicId, Ref
 from gateway.outcome import CarrierRef, Level, NotSent, Outcome
-from gateway.settings.types import LinkSettings
+from gateway.settings.types import LinkSettings, Objection, Path, Settings
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,8 +112,10 @@ class Session(Protocol):
     """One conversation with a carrier, logged in. (delivery semantics 5.1)"""
 
     slots: int
-    left: int | None
     lost: Deferred[None]
+
+    @property
+    def left(self) -> int | None: ...
 
     async def submit(self, page: Page) -> Outcome:
         """The whole dialogue of one page, once. Before the point of no return a failure is NotSent, after
@@ -214,17 +217,43 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     needed_by: Callable[[LinkSettings], str | None] = lambda link: None
 
 
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a link is built with beside its settings: the world, the way up, and the modem lines."""
+
+    env: Env
+    reception: Reception
+    lines: Lines
+
+
+class Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """An adapter's conversations are calls: each takes long to begin and keeps a line from others.
+
+    A call ends after so many *pages* or *seconds*. A critical page has one *alone*, and any other ends at
+    once when it is due; unless that is False: then it goes out by the call that is open (semantics 10.1).
+    """
+
+    pages: int = 10
+    seconds: float = 20.0
+    alone: bool = True
+
+
+Place = tuple[str, ...]
+
+
 class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter declares about itself; ``gateway.adapters.x.ADAPTER`` is one.
 
     *settings* is the frozen Struct of a link's own keys (those every link has are in settings.LinkSettings).
     *ceiling* and *measure* depend on how a link is configured. *answers* is the table of the docs page, one
-    row an answer: (their words, our outcome, why). *listener* is its door, if it has one.
+    row an answer: (their words, our outcome, why). *listener* is its door, if it has one. *objections* are
+    what it has against the settings as a whole (a key that names another section), each with the place of the
+    mapping that the key stands in. *calls*: a link's conversations are calls. *path*: what a link with these
+    keys of its own needs to get out, unless its settings say.
     """
 
     name: str
     settings: type[msgspec.Struct]
-    make_link: Callable[[LinkName, LinkSettings, Env, Reception], Link]
+    make_link: Callable[[LinkName, LinkSettings, Surroundings], Link]
     ceiling: Callable[[LinkSettings], Level]
     measure: Callable[[LinkSettings], Measure]
     answers: tuple[tuple[str, str, str], ...]
@@ -232,6 +261,9 @@ class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
     enquiry_waits: tuple[float, ...] = ()
     open_timeout: float = 10.0
     answer_timeout: float = 60.0
+    objections: Callable[[Settings], Iterable[tuple[Place, Objection]]] = lambda settings: ()
+    calls: Callable[[LinkSettings], Calls | None] = lambda settings: None
+    path: Callable[[Any], Path] = lambda own: "internet"
 
 
 Door = Callable[[], Awaitable[None]]

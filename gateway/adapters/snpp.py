@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 from twisted.internet.defer import Deferred
 
-from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Reception, Session
+from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Session, Surroundings
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
 from gateway.env import Address, Env, Tls
@@ -127,12 +127,12 @@ def _is(kind: type[m.SnppText], value: str) -> bool:
 class SnppLink:
     """One configured way into a paging terminal."""
 
-    def __init__(self, name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> None:
+    def __init__(self, name: LinkName, settings: LinkSettings, around: Surroundings) -> None:
         own = settings.own
         assert isinstance(own, SnppSettings)
         self._name = name
         self._own = own
-        self._env = env
+        self._env = env = around.env
         self._kept = Kept(env, [_password(own).encode()])
         self.transcript = self._kept.transcript
         self._open_timeout = settings.open_timeout or OPEN_TIMEOUT

@@ -150,7 +150,8 @@ async def _order(api: Api, call: Call, mode: Mode) -> Response:
 
 async def probe(api: Api, call: Call) -> Response:
     read(call.request, NothingBody)
-    name = _link(api, call).link
+    is_line = call.key in api.operations.settings().lines
+    name = LinkName(call.key) if is_line else _link(api, call).link
     found = await api.lanes.probe(name)
     return json_response(
         answers.Probed(link=name, reached=found.reached, says=found.says, capabilities=found.capabilities)

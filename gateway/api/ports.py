@@ -108,7 +108,8 @@ class Lanes(Protocol):
         ...
 
     async def probe(self, link: LinkName) -> Findings:
-        """Look at the far end without sending a message; a link that cannot be probed says so."""
+        """Look at the far end of a link, or at the modem line of that name, without sending a message; what
+        cannot be probed says so."""
         ...
 
 

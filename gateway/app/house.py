@@ -23,6 +23,7 @@ from gateway.adapters.base import (
     Findings,
     Listener,
     Submission,
+    Surroundings,
 )
 from gateway.api import says, telling
 from gateway.api.ports import Api, Cuts, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
@@ -41,6 +42,7 @@ from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
 from gateway.lifecycle import State
+from gateway.lines import Lines, NoLine
 from gateway.loop import LINK as LOOP
 from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
@@ -130,6 +132,7 @@ class House:
             store.count_commits, lambda: store.units_waiting, lambda: store.oldest_commit_age
         )
         self.bell = Bell()
+        self.lines = Lines(lambda: self._settings.lines, env)
         self._started_at = env.now()
         self._links: dict[LinkName, LinkView] = {}
         self._own: dict[LinkName, LinkSettings] = {}
@@ -358,7 +361,8 @@ class House:
     def _lane(self, name: LinkName) -> Lane:
         own = self._own[name]
         spec = self._specs[own.adapter]
-        link = spec.make_link(name, own, self._env, self.reception)
+        around = Surroundings(env=self._env, reception=self.reception, lines=self.lines)
+        link = spec.make_link(name, own, around)
         return Lane(
             name,
             spec,
@@ -458,6 +462,7 @@ class House:
         if self._tls is not None:
             reasons += self._tls.reasons
         reasons += self.notify.troubles()
+        reasons += tuple(self.lines.troubles().values())
         codes = tuple(self._not_ready())
         told = (NOT_READY[code] for code in codes if code != "internet-down")  # said above at length
         return Health(
@@ -496,7 +501,7 @@ class House:
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
-        found = dict(self.loop.troubles)
+        found = self.loop.troubles | self.lines.troubles()
         if self._tls is not None and self._tls.reasons:
             found["certificate"] = "; ".join(self._tls.reasons)
         young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
@@ -588,7 +593,12 @@ class House:
         return () if lane is None else lane.transcript()
 
     async def probe(self, link: LinkName) -> Findings:
-        """Look at the far end without sending a message."""
+        """Look at the far end of a link, or at a line, without sending a message."""
+        if link in self.lines.names:
+            found = await self.lines.probe(link)
+            if isinstance(found, NoLine):
+                return Findings(reached=False, says=found.why)
+            return Findings(reached=True, says="works", capabilities=found)
         lane = self.dispatch.lane(link)
         if lane is None:
             return Findings(reached=False, says=f"{link} is not running")

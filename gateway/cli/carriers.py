@@ -98,17 +98,19 @@ def drain(at: Surface, name: str, reason: str | None) -> None:
 @click.argument("name")
 @on_daemon
 def probe(at: Surface, name: str) -> None:
-    """Look at the far end of a way out; no page is sent.
+    """Look at the far end of a way out, or at a modem line; no page is sent.
 
-    Connects, logs in and says goodbye. Exit code 4 if any was not reached.
+    Connects, logs in and says goodbye; of a line: opens its port, sets the modem up and listens for a dial
+    tone. Exit code 4 if any was not reached.
 
     \b
     Examples:
       gateway probe spok.web
       gateway probe spok --json
+      gateway probe modem-1
     """
     found = []
-    for link in _ways(at, name):
+    for link in _ways(at, name, or_line=True):
         with screen.busy(f"Looking at {link}"):
             found.append(at.daemon.post(link_path(link, "probe"), within=PROBE_WITHIN))
     if at.json:
@@ -138,12 +140,14 @@ def _order(at: Surface, name: str, verb: str, reason: str | None) -> None:
         screen.say((f" {link['link']}", "bold"), f"  {link['says']}")
 
 
-def _ways(at: Surface, name: str) -> list[str]:
-    """The links that *name* means: itself, or all of a carrier's."""
+def _ways(at: Surface, name: str, *, or_line: bool = False) -> list[str]:
+    """The links that *name* means: itself, or all of a carrier's; a line, which no carrier is, *or_line*."""
     if "." in name:
         return [name]
     links = at.daemon.get("/v1/links")["links"]
     found = [link["link"] for link in links if link["carrier"] == name]
+    if not found and or_line:
+        return [name]
     if not found:
         raise Trouble(
             REFUSED,

@@ -1,9 +1,9 @@
 """The seam to everything that is not a function of its arguments.
 
-Clocks, chance, ids, network, DNS, worker threads and files are reached through one ``Env`` and nowhere else
-(ruff bans the rest). ``gateway.env.real`` is the world; ``gateway.env.simulated`` is its twin for tests:
-a heap clock and an in-memory network in which years pass in minutes and every run can be repeated from
-its seed.
+Clocks, chance, ids, network, DNS, serial ports, worker threads and files are reached through one ``Env`` and
+nowhere else (ruff bans the rest). ``gateway.env.real`` is the world; ``gateway.env.simulated`` is its twin
+for tests: a heap clock and an in-memory network in which years pass in minutes and every run can be repeated
+from its seed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -63,6 +63,28 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
+class SerialAt(msgspec.Struct, frozen=True, kw_only=True):
+    """A serial port of this machine, and how it is set."""
+
+    path: str
+    baud: int = 1200
+    framing: Literal["7E1", "7O1", "8N1"] = "7E1"
+    flow: Literal["none", "xonxoff", "rtscts"] = "none"
+
+
+class PortTrouble(ConnectError):
+    """A serial port cannot be used. *code*: ``missing``, ``busy``, ``denied`` or ``broken``; the text says
+    who has it, which group may use it, or which ports there are."""
+
+    def __init__(self, code: str, words: str) -> None:
+        super().__init__(string=words)  # type: ignore[no-untyped-call]
+        self.code = code
+        self.words = words
+
+    def __str__(self) -> str:
+        return self.words
+
+
 class AddressRefused(ConnectError):
     """The address may not be called; nothing was sent."""
 
@@ -71,6 +93,30 @@ class Endpoint(Protocol):
     """IStreamClientEndpoint, as a type that mypy can check."""
 
     def connect(self, factory: Any, /) -> Deferred[Any]: ...
+
+
+class SerialPort(Protocol):
+    """A serial port: an endpoint whose connection is the open port, ours alone while it lasts."""
+
+    def connect(self, factory: Any, /) -> Deferred[Any]:
+        """Open it, once. Fails with ``PortTrouble``. Unplugging ends the connection."""
+        ...
+
+    def set_dtr(self, up: bool) -> None:
+        """DTR up or down; nothing where the port is closed or has no such wire (a pseudo terminal)."""
+        ...
+
+
+class SerialPorts(Protocol):
+    """The serial ports of this machine."""
+
+    def port(self, at: SerialAt) -> SerialPort:
+        """The port at *at*; nothing is opened yet."""
+        ...
+
+    def remarks(self, path: str) -> tuple[str, ...]:
+        """What about the name *path* will bite one day: names that change, two adapters with one name."""
+        ...
 
 
 class Port(Protocol):
@@ -170,6 +216,7 @@ class Env(Protocol):
     clock: Clock
     random: Random
     net: Net
+    serial: SerialPorts
     files: Files
     supervisor: Supervisor
 

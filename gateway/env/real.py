@@ -44,8 +44,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from gateway.env import Address, AddressRefused, Clock, Endpoint, Files, Net, Port, Supervisor, Tls, Worker
+from gateway.env import (
+    Address,
+    AddressRefused,
+    Clock,
+    Endpoint,
+    Files,
+    Net,
+    Port,
+    SerialPorts,
+    Supervisor,
+    Tls,
+    Worker,
+)
 from gateway.env.pty import PtyPort
+from gateway.env.serial import RealSerial
 from gateway.env.systemd import Systemd, listening
 from gateway.env.tls import PEM, SecuredFactory, ServerTls, words
 from gateway.model import SECOND, Instant
@@ -139,6 +152,7 @@ class RealEnv:
         systemd = supervisor or Systemd({}, 0)
         self.supervisor: Supervisor = systemd
         self.net: Net = RealNet(reactor, lookup or system_lookup, systemd.sockets)
+        self.serial: SerialPorts = RealSerial(reactor)
         self.files: Files = RealFiles()
 
     def now(self) -> Instant:

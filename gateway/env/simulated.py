@@ -60,6 +60,10 @@ from gateway.env import (
     Files,
     Net,
     Port,
+    PortTrouble,
+    SerialAt,
+    SerialPort,
+    SerialPorts,
     Supervisor,
     Tls,
     Worker,
@@ -72,6 +76,7 @@ R = TypeVar("R")
 BOOT = Instant(1_798_761_600_000_000)  # 2027-01-01T00:00:00Z: a Friday, after every tool of today
 WINDOW = 65_536  # bytes under way before a producer is told to pause: a common socket buffer
 FIRST_FREE_PORT = 40_000
+PLUGGED = 1  # the port number by which a serial port stands among the listeners
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY = ("0.0.0.0", "::")  # noqa: S104  # names to compare with; nothing is bound
 
@@ -284,6 +289,19 @@ class World:
     def apart(self, sender: str, receiver: str) -> bool:
         return (sender, "out") in self._apart or (receiver, "in") in self._apart
 
+    def plug(self, path: str, env: SimulatedEnv, factory: Any) -> None:
+        """A device of *factory*'s, which runs on *env*, at every machine's serial port *path*. Its weather is
+        that of host *path*."""
+        key = f"{path}:{PLUGGED}"
+        self.listeners[key] = _Port(env, key, path, str(PLUGGED), factory)
+
+    def unplug(self, path: str) -> None:
+        """The port is gone, and whoever had it open is told."""
+        self.listeners.pop(f"{path}:{PLUGGED}", None)
+        for wire in list(self._wires):
+            if wire.leads_to(path):
+                wire.cut()
+
     def note(self, line: str) -> None:
         """Add a line to the trace: whatever a test wants repeated exactly."""
         line = f"{self.clock.seconds():.6f} {line}"
@@ -350,6 +368,7 @@ class SimulatedEnv:
         self.net: Net = SimulatedNet(self)
         self.told = SimulatedSupervisor(self)
         self.supervisor: Supervisor = self.told
+        self.serial: SerialPorts = SimulatedSerial(self)
         self.disk = world._disks.setdefault(name, SimulatedFiles())
         self.files: Files = self.disk
         self.work_time = (0.0002, 0.002)
@@ -579,6 +598,36 @@ class SimulatedNet:
         return succeed(listening)
 
 
+class SimulatedSerial:
+    """Serial ports of one machine: what the world has plugged in."""
+
+    def __init__(self, env: SimulatedEnv) -> None:
+        self._env = env
+
+    def port(self, at: SerialAt) -> SerialPort:
+        return _SerialPort(self._env, at)
+
+    def remarks(self, path: str) -> tuple[str, ...]:
+        return ()
+
+
+class _SerialPort:
+    def __init__(self, env: SimulatedEnv, at: SerialAt) -> None:
+        self._env = env
+        self._at = at
+
+    def connect(self, factory: Any, /) -> Deferred[Any]:
+        world, path = self._env.world, self._at.path
+        if f"{path}:{PLUGGED}" not in world.listeners:
+            return fail(PortTrouble("missing", f"there is no port {path}"))
+        if any(wire.leads_to(path) for wire in world._wires):
+            return fail(PortTrouble("busy", f"another program has {path}"))
+        return _Connecting(self._env, Address(host=path, port=PLUGGED), 10.0, factory).connected
+
+    def set_dtr(self, up: bool) -> None:
+        self._env.world.note(f"{self._env.name} sets DTR of {self._at.path} {'up' if up else 'down'}")
+
+
 def _taken(host: str, port: str) -> CannotListenError:
     reason = OSError(errno.EADDRINUSE, "Address already in use")
     return CannotListenError(host, port, reason)  # type: ignore[no-untyped-call]
@@ -761,6 +810,9 @@ class _Wire:
             if end._env is env and end.connected:
                 end._fall_silent()
                 end._send(_End(ConnectionLost("the other machine crashed")))
+
+    def leads_to(self, host: str) -> bool:
+        return self.server._here.host == host and self.client.connected
 
     def forget(self) -> None:
         if not self.client.connected and not self.server.connected:

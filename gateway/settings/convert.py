@@ -297,7 +297,8 @@ class Converter:
             at,
         )
         self._check(settings, node, path, at)
-        return msgspec.structs.replace(link, own=settings)
+        way = link.path if "path" in node.entries else spec.path(settings)
+        return msgspec.structs.replace(link, own=settings, path=way)
 
     def _listen(self, node: Entries, path: Path, at: Mark) -> Listen:
         """The doors: the gateway's own keys, and the sections of adapters that have one."""

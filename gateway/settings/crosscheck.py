@@ -28,6 +28,7 @@ def crosscheck(
     check = _Check(settings, top, complaints)
     check.names()
     check.doors(specs)
+    check.adapters(specs)
     check.carriers()
     check.texts()
     check.plans()
@@ -117,6 +118,16 @@ class _Check:
                 what = f"nothing will come back to it: listen.{link.adapter} is not open."
                 remedy = f"Write {link.adapter}: {{}} below listen."
                 self._complaints.warning(place(self._top, (*path, key)), (*path, key), what, remedy)
+
+    def adapters(self, specs: Mapping[str, Adapter]) -> None:
+        """What adapters have against the settings as a whole."""
+        for spec in specs.values():
+            for path, objection in spec.objections(self._settings):
+                here = (*path, objection.key)
+                if not self._complaints.sound(*path):
+                    continue
+                say = self._complaints.warning if objection.warning else self._complaints.mistake
+                say(place(self._top, here), here, objection.what, objection.remedy)
 
     def texts(self) -> None:
         """The last form must fit whatever was written: it may not hold the text itself."""

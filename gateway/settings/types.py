@@ -38,6 +38,9 @@ Glob = Annotated[str, Meta(extra={"kind": "glob"})]
 During = Annotated[Window, Meta(extra={"kind": "window"})]
 
 
+Path = Literal["internet", "phone", "lan", "cell"]
+
+
 class Secret(msgspec.Struct, frozen=True):
     """A value that is never printed. Written as a reference: ``{env: X}``, ``{file: path}``,
     ``{credential: name}``; read at load and re-read at reload."""
@@ -95,6 +98,12 @@ class Adapter(Protocol):
 
     @property
     def listener(self) -> AdapterDoor | None: ...
+
+    @property
+    def path(self) -> Callable[[Any], Path]: ...
+
+    @property
+    def objections(self) -> Callable[[Settings], Iterable[tuple[tuple[str, ...], Objection]]]: ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,6 +273,63 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+class LineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One modem, or one serial line to a terminal without a modem; where it is, one key of four says."""
+
+    pool: Annotated[Name, Meta(description="The pool it belongs to, which links name.")]
+    serial: Annotated[
+        str | None,
+        Meta(description="A serial port of this machine; best by `/dev/serial/by-id/…`."),
+    ] = None
+    tcp: Annotated[
+        Endpoint | None, Meta(description="`host:port` of a device server that passes bytes as they are.")
+    ] = None
+    tls: Annotated[Endpoint | None, Meta(description="The same under TLS, verified.")] = None
+    rfc2217: Annotated[
+        Endpoint | None,
+        Meta(description="`host:port` of a device server whose port we set (RFC 2217)."),
+    ] = None
+    ca_file: Annotated[str | None, Meta(description="PEM file of who signs its certificate.")] = None
+    tls_name: Annotated[str | None, Meta(description="Name in the certificate, if not the host's.")] = None
+    baud: Annotated[int, Meta(ge=50, le=115_200, description="Bits per second.")] = 1200
+    framing: Annotated[
+        Literal["7E1", "7O1", "8N1"], Meta(description="Data bits, parity and stop bit of the far end.")
+    ] = "7E1"
+    software_parity: Annotated[
+        bool,
+        Meta(description="The port has 8 bits without parity, and we reckon the parity bit of `framing`."),
+    ] = False
+    flow: Annotated[
+        Literal["none", "xonxoff", "rtscts"], Meta(description="Flow control of a serial port.")
+    ] = "none"
+    modem: Annotated[bool, Meta(description="A modem is there, which dials; `false`: a terminal itself.")] = (
+        True
+    )
+    init: Annotated[tuple[str, ...], Meta(description="Commands to the modem after ATZ, one line each.")] = (
+        "ATE0V1Q0X4&C1&D2S0=0",
+    )
+    dtr: Annotated[
+        bool, Meta(description="Hang up by DTR where there is one; `false`: by `+++` and ATH0.")
+    ] = True
+    pulse: Annotated[bool, Meta(description="Dial by pulses.")] = False
+    prefix: Annotated[str, Meta(description="Dialled before every number: `9,` for an outside line.")] = ""
+    plus: Annotated[
+        str | None, Meta(description="What `+` of a number becomes: `011`, `00`; none: not dialled.")
+    ] = None
+    never_dial: Annotated[
+        tuple[str, ...],
+        Meta(description="Beginnings of numbers never dialled, beside those of emergency services."),
+    ] = ()
+    may_dial: Annotated[
+        tuple[str, ...],
+        Meta(description="Of those (911, 110 …) the ones that begin ordinary numbers here."),
+    ] = ()
+    rest: Annotated[
+        Duration,
+        Meta(description="After trouble with the line itself others of its pool go first for so long."),
+    ] = 60.0
+
+
 class Breaker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failures: Annotated[
         int, Meta(ge=1, description="Transport failures or doubts in a row that open it.")
@@ -283,7 +349,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     adapter: Annotated[str, Meta(description="The protocol it speaks.")]
     path: Annotated[
-        Literal["internet", "phone", "lan", "cell"], Meta(description="What it needs to get out.")
+        Path, Meta(description="What it needs to get out; if not said, a link by modem lines: `phone`.")
     ] = "internet"
     sessions: Annotated[int, Meta(ge=1, le=64, description="Conversations at a time.")] = 1
     reserve: Annotated[
@@ -482,6 +548,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     carriers: Annotated[
         dict[Name, Carrier], Meta(min_length=1, description="Who takes our messages, and the ways in.")
     ]
+    lines: Annotated[
+        dict[Name, LineSettings], Meta(description="Modems and serial lines that links dial out by.")
+    ] = {}
     plans: Annotated[
         dict[Name, dict[MessageClass, tuple[Together, ...]]],
         Meta(description="Devices by class: `a + b` together, then the next item."),
@@ -552,7 +621,6 @@ LATER: Mapping[type[msgspec.Struct], frozenset[str]] = {
             "rotas",
             "escalations",
             "integrations",
-            "lines",
             "mutes",
             "drills",
             "logins",

@@ -4,7 +4,7 @@
 factory's protocol the call as its transport, and losing that connection hangs up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -63,12 +63,14 @@ class Modem:
 
     async def dial(self, number: DialString) -> Connected | NotConnected:
         """Call *number*. `LocalProtocolError` unless the modem takes commands."""
-        if self._session.phase is s.Phase.CLOSED:
-            return NotConnected(word=m.Word.LOST, why=self._why or "the port is closed")
-        events = self._session.dial(number)
-        answer: Deferred[Connected | NotConnected] = self._wait()
-        self._port.do(events)
-        return await answer
+        answer: Connected | NotConnected = await self._ask(lambda: self._session.dial(number))
+        return answer
+
+    async def listen(self) -> NotConnected:
+        """Is there a dial tone? Its word is OK if there is. `LocalProtocolError` unless the modem takes
+        commands."""
+        answer: NotConnected = await self._ask(self._session.listen)
+        return answer
 
     def connect(self, factory: Any, /) -> Deferred[Any]:
         """Hand the call over to a protocol of *factory*, once; what came since CONNECT it hears at once."""
@@ -111,6 +113,14 @@ class Modem:
         return cast(Transport, self._port.transport) if self._port.there else None
 
     # Inside
+
+    async def _ask(self, what: Callable[[], Sequence[s.ModemEvent]]) -> Any:
+        if self._session.phase is s.Phase.CLOSED:
+            return NotConnected(word=m.Word.LOST, why=self._why or "the port is closed")
+        events = what()
+        answer = self._wait()
+        self._port.do(events)
+        return await answer
 
     def _wait(self) -> Deferred[Any]:
         waiting = self._waiting = Deferred(lambda _: self._cancelled())

@@ -7,6 +7,7 @@ from protocols.modem.messages import Command, DialString, Heard, Word
 MAX_LINE = 80  # octets kept of a line; ours, the longest in manuals has 40
 ESCAPE = b"+++"
 HANG_UP = b"ATH0\r"
+OFF_HOOK = b"ATDT;\r"  # wait for a dial tone (X4), dial nothing, take commands again
 NO_CARRIER = b"\r\nNO CARRIER\r\n"
 
 _WORDS = (  # beginnings of whole lines; the longer of two that begin alike first

@@ -191,7 +191,7 @@ class Connected(Struct, frozen=True, kw_only=True):
 
 class NotConnected(Struct, frozen=True, kw_only=True):
     """No call. *word*: BUSY, NO_DIALTONE, NO_ANSWER, NO_CARRIER, VOICE, DELAYED, BLACKLISTED, ERROR, RING,
-    SILENCE or LOST."""
+    SILENCE or LOST; OK if nothing was dialled, and there is a dial tone."""
 
     word: Word
     why: str

@@ -145,6 +145,7 @@ class ModemSession:
         self._tries = 0  # of the command at hand
         self._result: NotConnected | None = None  # of a call that is being hung up
         self._tail = b""  # the end of what the other end said, to find NO CARRIER
+        self._listening = False  # for a dial tone only
 
     # What we say
 
@@ -159,10 +160,19 @@ class ModemSession:
         """Call *number*. `LocalProtocolError` unless the modem takes commands."""
         self._move(Move.DIAL)
         self._decoder.forget()
+        self._listening = False
         return [
             Write(data=codec.encode_dial(number, pulse=self._manner.pulse)),
             Wait(seconds=self._timing.dial),
         ]
+
+    def listen(self) -> list[ModemEvent]:
+        """Is there a dial tone? `NotConnected` tells: OK if there is, and the line is hung up again.
+        `LocalProtocolError` unless the modem takes commands."""
+        self._move(Move.DIAL)
+        self._decoder.forget()
+        self._listening = True
+        return [Write(data=codec.OFF_HOOK), Wait(seconds=self._timing.dial)]
 
     def say(self, data: bytes) -> list[ModemEvent]:
         """Bytes for the other end; dropped if there is none: the modem would take them for commands."""
@@ -325,6 +335,9 @@ class ModemSession:
                 self._move(Move.CONNECT)
                 self._tail = b""
                 return [Connected(speed=heard.speed, text=heard.text)]
+            case Word.OK if self._listening:
+                self._listening = False
+                return self._abort(NotConnected(word=Word.OK, why="there is a dial tone"))
             case Word.RINGING | Word.OK:
                 return []
             case Word.VOICE:
@@ -482,6 +495,8 @@ class AnsweringModem:
                 case "O" | "O0" if self.stage is Stage.PAUSED:
                     self.stage = Stage.ONLINE
                     return [self._says(Heard(word=Word.CONNECT))]
+                case _ if re.fullmatch("D[TP]?;", one):  # a dial tone is there, and nothing is dialled
+                    continue
                 case _ if one.startswith("D"):
                     self.stage = Stage.DIALLING
                     return [Dialled(number=one[1:].lstrip("TP"))]

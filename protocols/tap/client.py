@@ -16,6 +16,7 @@ from protocols.tap import session as s
 from protocols.told import told
 from protocols.wire import Clock, Endpoint
 
+_Told = s.Opened | s.NotOpened | s.Concluded | s.Leaving
 Answer = TypeVar("Answer", s.Opened | s.NotOpened, s.Concluded)
 
 
@@ -30,10 +31,11 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Conversation:
     """One call to the terminal behind *endpoint*: a modem that has dialled, a serial line, or TCP.
 
-    *drained* tells when written octets have left the line; all times count from there. `open` once, then one
-    `submit` at a time, then `quit`. *lost* fires when nothing more can be said, whoever ended it. Nothing
-    here raises for what the terminal or the line does: that is in the values returned. Cancelling an awaited
-    call ends the conversation.
+    *drained* tells when written octets have left the line; all times count from there. *watch* is told of all
+    that is said. `open` once, then one `submit` at a time, then `quit`. *lost* fires when no page can be sent
+    any more, whoever ended it, *over* when the goodbye has been said too. Nothing here raises for what the
+    terminal or the line does: that is in the values returned. Who cancels an awaited call ends the
+    conversation.
     """
 
     def __init__(
@@ -45,21 +47,29 @@ class Conversation:
         timing: s.Timing | None = None,
         limits: Limits | None = None,
         drained: timed.Drained = timed.at_once,
+        watch: Callable[[bool, bytes], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._limits = limits or Limits()
         self._session = s.ClientSession(manner=manner, timing=timing)
-        self._line = timed.Conversation[s.Opened | s.NotOpened | s.Concluded](
-            clock, self._session, self._told, drained=drained, close=self._limits.close
+        self._line = timed.Conversation[_Told](
+            clock, self._session, self._told, drained=drained, close=self._limits.close, watch=watch
         )
         self._waiting: Deferred[Any] | None = None
-        self.lost = self._line.over
+        self.lost: Deferred[None] = Deferred()
+        self.over = self._line.over
+        self.over.addCallback(lambda _: self._lost())
 
     @property
     def left(self) -> int | None:
         """Pages that this call still takes; None: any number."""
         return self._session.left
+
+    @property
+    def refusal(self) -> m.NotSent | None:
+        """Why this call takes no page any more, if it does not."""
+        return self._session.refusal
 
     @property
     def farewell(self) -> m.Farewell:
@@ -78,7 +88,7 @@ class Conversation:
     async def submit(self, page: m.Page) -> m.Result:
         """The whole dialogue of one page. `LocalProtocolError` if another is under way; `InvalidValue` if
         this terminal cannot take it, with nothing sent."""
-        if refusal := self._session.refusal:
+        if refusal := self.refusal:
             return refusal
         events = self._session.submit(page)
         answer: Deferred[s.Concluded] = self._wait()
@@ -115,7 +125,14 @@ class Conversation:
     def _not_connected(self, failure: Failure) -> None:
         self._line.lose(f"no connection: {told(failure)}")
 
-    def _told(self, event: s.Opened | s.NotOpened | s.Concluded) -> None:
+    def _lost(self) -> None:
+        if not self.lost.called:
+            self.lost.callback(None)
+
+    def _told(self, event: _Told) -> None:
+        if isinstance(event, s.Leaving):
+            self._lost()
+            return
         waiting, self._waiting = self._waiting, None
         if waiting:
             waiting.callback(event)

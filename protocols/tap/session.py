@@ -92,6 +92,7 @@ NEXT: dict[tuple[Phase, Move], Phase] = {
 }
 
 MAX_LINES = 200  # lines of text in one answer; our limit: HylaFAX gives up after three
+MAX_ANSWER = 16_384  # octets that may come before a control character; our limit, a long banner has 2,000
 KEPT_LINES = 20  # of these the last are kept, where the code is
 
 
@@ -161,7 +162,11 @@ class Concluded(Struct, frozen=True, kw_only=True):
     result: Result
 
 
-ClientEvent = Write | Wait | ReadyToSend | Opened | NotOpened | Concluded | Over
+class Leaving(Struct, frozen=True, kw_only=True):
+    """No page can be sent any more; the goodbye goes on, and `Over` will follow."""
+
+
+ClientEvent = Write | Wait | ReadyToSend | Opened | NotOpened | Concluded | Leaving | Over
 
 
 class _Job:
@@ -195,6 +200,7 @@ class ClientSession:
         self._decoder = codec.AnswerDecoder()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._count = 0  # lines since the last control character
+        self._octets = 0  # heard since then, or since we spoke
         self._wakes = 0
         self._logons = 0
         self._silences = 0  # logons without any answer
@@ -302,12 +308,13 @@ class ClientSession:
         self._move(Move.LEAVE)
         self._forget()
         if said:
-            return [Wait(seconds=self._timing.linger)]
-        return [Write(data=codec.LOG_OFF), Wait(seconds=self._timing.goodbye)]
+            return [Leaving(), Wait(seconds=self._timing.linger)]
+        return [Leaving(), Write(data=codec.LOG_OFF), Wait(seconds=self._timing.goodbye)]
 
     def _forget(self) -> None:
         self._lines.clear()
         self._count = 0
+        self._octets = 0
 
     def _note(self, *, why: str | None = None, taken: int = 0, refusal: Answer | None = None) -> None:
         was = self.farewell
@@ -320,6 +327,7 @@ class ClientSession:
     def receive(self, data: bytes) -> list[ClientEvent]:
         """Take in *data* from the terminal."""
         events: list[ClientEvent] = []
+        self._octets += len(data)
         for heard in self._decoder.receive(data):
             if self.phase is Phase.CLOSED:
                 break
@@ -337,6 +345,8 @@ class ClientSession:
                     events += self._control(answer)
                 case _:
                     assert_never(heard)
+        if self._octets > MAX_ANSWER and self.phase is not Phase.CLOSED:
+            events += self.lose(f"the terminal says more than {MAX_ANSWER} octets")
         return events
 
     def expired(self) -> list[ClientEvent]:
@@ -1037,7 +1047,7 @@ class _Unacceptable(Exception):
 
 def received(fields: tuple[bytes, ...], service: m.Service, rules: ServerRules) -> m.Received:
     """The page that *fields* say; raises what is wrong with it."""
-    # A CR LF at the end of a line leaves its LF at the beginning of the next field.
+    # A CR LF at the end of a line leaves its LF at the beginning of the next field; a SUB pair is meant.
     words = [codec.unescaped(field.removeprefix(b"\n")).decode("ascii") for field in fields]
     pager = words[0].strip() if words else ""
     if len(words) < 2:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from link_fakes import surroundings
 
 from gateway.adapters.smtp import ADAPTER, SmtpListen, SmtpSettings
 from gateway.adapters.smtp.answers import outcome_of
@@ -296,7 +297,7 @@ def sent(*pages: Page, quirks: SmtpQuirks | None = None, **keys: Any) -> tuple[l
     world = World()
     relay = Relay(world.env("relay.example"), quirks or SmtpQuirks(), Truth())
     settings = LinkSettings(adapter="smtp", own=own(at=AT, **{"tls": "off"} | keys))
-    link = SmtpLink(LINK, settings, world.env("gateway"), None)  # type: ignore[arg-type]  # nothing comes in
+    link = SmtpLink(LINK, settings, surroundings(world.env("gateway")))
 
     async def story() -> list[Any]:
         await relay.listen(AT)
@@ -428,7 +429,7 @@ def test_words_of_a_server_show_no_token() -> None:
 
     async def story() -> Any:
         await relay.listen(AT)
-        session = await SmtpLink(LINK, settings, world.env("gateway"), None).open()  # type: ignore[arg-type]
+        session = await SmtpLink(LINK, settings, surroundings(world.env("gateway"))).open()
         assert not isinstance(session, NotSent)
         return await session.submit(page(text=text))
 

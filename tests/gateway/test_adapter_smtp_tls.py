@@ -12,6 +12,7 @@ import pytest_twisted
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from link_fakes import surroundings
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import PrivateCertificate
@@ -117,7 +118,7 @@ async def opened(port: int, **keys: Any) -> Any:
         "password": Secret(PASSWORD),
     }
     settings = LinkSettings(adapter="smtp", open_timeout=10.0, own=SmtpSettings(**told | keys))
-    link = SmtpLink(LinkName("mail.relay"), settings, RealEnv(reactor), None)  # type: ignore[arg-type]
+    link = SmtpLink(LinkName("mail.relay"), settings, surroundings(RealEnv(reactor)))
     session = await link.open()
     if not isinstance(session, NotSent):
         await session.close()

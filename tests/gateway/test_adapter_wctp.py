@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from link_fakes import surroundings
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
@@ -173,7 +174,7 @@ class Carrier:
 
     def link(self, **keys: Any) -> Any:
         told = LinkSettings(adapter="wctp", own=own(**({"url": "http://wctp.example/wctp?F=x"} | keys)))
-        return make_link(WEB, told, self.env, None)  # type: ignore[arg-type]
+        return make_link(WEB, told, surroundings(self.env))
 
     def run(self, story: Coroutine[Any, Any, Any]) -> Any:
         return run(self.world, story)
@@ -333,7 +334,7 @@ def test_an_answer_without_a_length_ends_with_its_connection() -> None:
         env = world.env("wctp.example")
         env.net.listen(CARRIER, Factory.forProtocol(Old))
         told = LinkSettings(adapter="wctp", own=own(url="http://wctp.example/wctp", http="1.0"))
-        made = make_link(WEB, told, world.env("10.9.0.1"), None)  # type: ignore[arg-type]
+        made = make_link(WEB, told, surroundings(world.env("10.9.0.1")))
 
         async def story(made: Any = made) -> Any:
             return await (await made.open()).submit(page())

@@ -12,6 +12,7 @@ import pytest_twisted
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from link_fakes import surroundings
 
 from gateway.adapters.wctp import WctpSettings
 from gateway.adapters.wctp.link import make_link
@@ -87,8 +88,7 @@ class Carrier:
         made = make_link(
             LinkName("metro.web"),
             LinkSettings(adapter="wctp", open_timeout=10.0, own=own),
-            self.env,
-            None,  # type: ignore[arg-type]
+            surroundings(self.env),
         )
         session = await made.open()
         if isinstance(session, NotSent):

@@ -29,6 +29,7 @@ from gateway.errors import Conflict, Mistake, SettingsError
 from gateway.lifecycle import State
 from gateway.model import MessageKey, later
 from gateway.outcome import Level
+from gateway.settings.types import LineSettings
 from gateway.web import Response
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
@@ -728,6 +729,16 @@ def test_probe_tells_what_was_found(world: ApiWorld) -> None:
         "says": "It answers.",
         "capabilities": {"version": "1.3"},
     }
+
+
+def test_a_modem_line_is_probed_by_its_name(world: ApiWorld) -> None:
+    """As a link is; what is neither is told so."""
+    line = LineSettings(pool="modems", serial="/dev/ttyS0")
+    desk = world.desk
+    desk.now_settings = msgspec.structs.replace(desk.now_settings, lines={"modem-1": line})
+    status, answer = world.call("POST", "/v1/links/modem-1/probe", uid=0)
+    assert (status, answer["link"], answer["reached"]) == (200, "modem-1", True)
+    assert world.call("POST", "/v1/links/modem-2/probe", uid=0)[1]["code"] == "unknown-link"
 
 
 def test_stuck_lists_what_needs_somebody_and_what_does_not(world: ApiWorld) -> None:

@@ -1027,6 +1027,15 @@ def test_probe_fails_if_the_far_end_is_not_reached(gateway: FakeGateway) -> None
     assert call("probe", "spok.web").exit_code == 4
 
 
+def test_probe_of_a_modem_line(gateway: FakeGateway) -> None:
+    """A name that is no carrier's may be a line's."""
+    gateway.on("GET", "/v1/links", a.Links(links=()))
+    found = a.Probed(link="modem-1", reached=True, says="works", capabilities={"dial tone": "yes"})
+    gateway.on("POST", "/v1/links/modem-1/probe", found)
+    good = call("probe", "modem-1")
+    assert (good.exit_code, good.stdout) == (0, " ✓ modem-1  works\n     dial tone: yes\n")
+
+
 def test_reload_lists_the_mistakes_and_keeps_what_was(gateway: FakeGateway) -> None:
     """78 with every line of the file that is wrong."""
     gateway.on(

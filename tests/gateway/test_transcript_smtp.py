@@ -7,6 +7,7 @@ from base64 import b64encode
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from link_fakes import surroundings
 from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.base import Recorded, Session
@@ -76,7 +77,7 @@ def dialogue(text: str, password: str, *, login: bool = True) -> tuple[str, str,
         bounce_address="pages@bounces.local.test",
         bounce_secret=Secret("a secret of sixteen or more"),
     )
-    link = ADAPTER.make_link(NAME, LinkSettings(adapter="smtp", own=own), env, None)  # type: ignore[arg-type]
+    link = ADAPTER.make_link(NAME, LinkSettings(adapter="smtp", own=own), surroundings(env))
     assert isinstance(link, Recorded)
     session = run(world, link.open())
     if not isinstance(session, Session):

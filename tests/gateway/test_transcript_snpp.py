@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from link_fakes import surroundings
 from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.base import Recorded, Session
@@ -70,7 +71,7 @@ def dialogue(text: str, password: str, *, login: bool = True, **how: Any) -> tup
     world.env("10.0.0.1").net.listen(AT, factory)
     env: SimulatedEnv = world.env("10.9.0.1")
     own = SnppSettings(at=AT, login="ward", password=Secret(password), caller_id=True)
-    link = ADAPTER.make_link(NAME, LinkSettings(adapter="snpp", own=own), env, None)  # type: ignore[arg-type]
+    link = ADAPTER.make_link(NAME, LinkSettings(adapter="snpp", own=own), surroundings(env))
     assert isinstance(link, Recorded)
     session = run(world, link.open())
     if not isinstance(session, Session):
@@ -145,8 +146,7 @@ def test_what_a_link_keeps_is_bounded() -> None:
     link: Any = ADAPTER.make_link(
         NAME,
         LinkSettings(adapter="snpp", own=SnppSettings(at=AT)),
-        env,
-        None,  # type: ignore[arg-type]
+        surroundings(env),
     )
     for _ in range(20):
         session = run(world, link.open())

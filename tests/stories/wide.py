@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 from twisted.internet.defer import Deferred
 
-from gateway.adapters.base import AdapterSpec, Measure, Parts, Reception
+from gateway.adapters.base import AdapterSpec, Measure, Parts, Reception, Surroundings
 from gateway.env import Env
 from gateway.model import LinkName, Page
 from gateway.outcome import Level, NotSent, Outcome, Taken
@@ -42,11 +42,11 @@ class Desk:
     def spec(self) -> AdapterSpec:
         """The adapter that leads here."""
 
-        def make(name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> _WideLink:
-            self.reception = reception
+        def make(name: LinkName, settings: LinkSettings, around: Surroundings) -> _WideLink:
+            self.reception = around.reception
             self.under_way = 0
             assert isinstance(settings.own, WideSettings)
-            return _WideLink(self, settings.own, env)
+            return _WideLink(self, settings.own, around.env)
 
         return AdapterSpec(
             name="wide",

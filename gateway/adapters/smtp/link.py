@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 
-from gateway.adapters.base import Findings, Measure, Parts, Reception, Session
+from gateway.adapters.base import Findings, Measure, Parts, Session, Surroundings
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
 from gateway.adapters.smtp.answers import in_short, outcome_of
@@ -51,8 +51,8 @@ IMPORTANCE = {  # RFC 2156 5.3.4 and the field of the same purpose that more pro
 class SmtpLink:
     """One configured way into a relay."""
 
-    def __init__(self, name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> None:
-        own = own_of(settings)
+    def __init__(self, name: LinkName, settings: LinkSettings, around: Surroundings) -> None:
+        own, env = own_of(settings), around.env
         self._name = name
         self._own = own
         self._env = env

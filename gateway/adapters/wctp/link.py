@@ -13,13 +13,12 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from gateway.adapters.base import Evidence, Findings, Link, Measure, Parts, Reception, Session
+from gateway.adapters.base import Evidence, Findings, Link, Measure, Parts, Session, Surroundings
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
 from gateway.adapters.wctp import reports
 from gateway.adapters.wctp.answers import in_short, outcome_of
 from gateway.adapters.wctp.settings import WctpSettings, own_of
-from gateway.env import Env
 from gateway.model import Instant, LinkName, MessageClass, Page, later, seconds_between
 from gateway.outcome import About, CarrierRef, InDoubt, NotSent, Outcome, Refused, Taken
 from gateway.settings.types import LinkSettings
@@ -55,13 +54,13 @@ _SECRETS = re.compile(rb'(?:securityCode|miscInfo|trackingNumber)="([^"]+)"')
 class WctpLink:
     """One configured way into a carrier."""
 
-    def __init__(self, name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> None:
-        own = own_of(settings)
+    def __init__(self, name: LinkName, settings: LinkSettings, around: Surroundings) -> None:
+        own, env = own_of(settings), around.env
         self.name = name
         self.own = own
         self.env = env
         self._settings = settings
-        self._reception = reception
+        self._reception = around.reception
         self._kept = Kept(env, [one.encode() for one in _secrets(own)])
         self.transcript = self._kept.transcript
         self._open_timeout = settings.open_timeout or OPEN_TIMEOUT
@@ -362,8 +361,8 @@ class QueryingSession(WctpSession):
 class PollingLink(WctpLink):
     """A link whose carrier keeps its answers until they are fetched."""
 
-    def __init__(self, name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> None:
-        super().__init__(name, settings, env, reception)
+    def __init__(self, name: LinkName, settings: LinkSettings, around: Surroundings) -> None:
+        super().__init__(name, settings, around)
         self._done: tuple[m.MessageReceived, ...] = ()  # on record, and the carrier is to be told so
         self._next = Instant(0)
         self._failures = 0
@@ -453,10 +452,10 @@ class PollingLink(WctpLink):
         return LEAST_POLL_WAIT if more else interval
 
 
-def make_link(name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> Link:
+def make_link(name: LinkName, settings: LinkSettings, around: Surroundings) -> Link:
     """The link that *settings* describe."""
     kind = PollingLink if own_of(settings).answers == "poll" else WctpLink
-    return kind(name, settings, env, reception)
+    return kind(name, settings, around)
 
 
 # ---------------------------------------------------------------- our words to theirs

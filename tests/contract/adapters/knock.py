@@ -19,8 +19,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from adapters.scene import Example, Exercise, LineFarEnd
-from gateway.adapters.base import AdapterSpec, Evidence, Parts, Reception, Session
-from gateway.env import Address, Env
+from gateway.adapters.base import AdapterSpec, Evidence, Parts, Session, Surroundings
+from gateway.env import Address
 from gateway.env.simulated import Weather
 from gateway.model import LinkName, Page
 from gateway.outcome import About, CarrierRef, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
@@ -177,8 +177,8 @@ KnockSession.wire = Wire
 class KnockLink:
     session: type[KnockSession] = KnockSession
 
-    def __init__(self, name: LinkName, settings: LinkSettings, env: Env, reception: Reception) -> None:
-        self.env = env
+    def __init__(self, name: LinkName, settings: LinkSettings, around: Surroundings) -> None:
+        self.env = around.env
         self.password = settings.own.password
         self.open_timeout = settings.open_timeout or ADAPTER.open_timeout
         self.answer_timeout = settings.answer_timeout or ADAPTER.answer_timeout

@@ -11,21 +11,22 @@ InDoubt or Taken only if it was; it goes over that point once, and hears a bound
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from gateway.adapters.base import AdapterSpec, Session
+from gateway.adapters.base import AdapterSpec, Session, Surroundings
 from gateway.env import Address
 from gateway.env.simulated import Deadlock, Overdue, Weather, World, run
+from gateway.lines import Lines
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import About, InDoubt, Level, NotSent, Outcome, Taken
-from gateway.settings.types import LinkSettings
+from gateway.settings.types import LineSettings, LinkSettings
 
 LINK = LinkName("carrier.link")
 GRACE = 1.0  # seconds by which a limit may be missed: a few round trips of the simulated network
@@ -197,7 +198,8 @@ class Exercise:
     go over the point of no return; *sequences* are the steps that one page may consist of. *refused* is a no to *commit*; *echo* is a
     refusal that repeats what it answers. *foreign* and *endless* (a beginning, and what then comes without
     end) are this protocol's own, beside the suite's. *dialogue*: seconds that a page may take at most.
-    *ids* matches what must be the same over all tries of a page (None: every byte of it).
+    *ids* matches what must be the same over all tries of a page (None: every byte of it). *lines* are modem
+    lines, for links that name a pool.
     """
 
     adapter: AdapterSpec
@@ -219,6 +221,7 @@ class Exercise:
     secrets: tuple[str, ...] = ()
     ids: re.Pattern[bytes] | None = None
     encode: Callable[[str], bytes] = str.encode
+    lines: Mapping[str, LineSettings] = field(default_factory=dict)
 
     @property
     def ways(self) -> tuple[LinkSettings, ...]:
@@ -350,12 +353,12 @@ class Scene:
         self.env = self.world.env("gateway")
         self.env.net = _WatchedNet(self, self.env.net)  # type: ignore[assignment]
         self.world.env("carrier").net.listen(exercise.at, self._factory())
-        self.link = exercise.adapter.make_link(
-            LINK,
-            settings or exercise.settings,
-            self.env,
-            _Nobody(),  # type: ignore[arg-type]
+        around = Surroundings(
+            env=self.env,
+            reception=_Nobody(),  # type: ignore[arg-type]
+            lines=Lines(lambda: exercise.lines, self.env),
         )
+        self.link = exercise.adapter.make_link(LINK, settings or exercise.settings, around)
         self.session: Session | None = None
         self._opened_after = 0
 

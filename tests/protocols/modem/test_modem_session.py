@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocols.events import Over, Wait, Write
+from protocols.events import Over, Say, Wait, Write
 from protocols.modem import session as s
 from protocols.modem.messages import (
     Command,
@@ -296,6 +296,32 @@ def test_a_port_that_goes_is_told_once(at: object, kind: type) -> None:
     ours.did(ours.session.lose("unplugged")).did(ours.session.lose("again"))
     assert [event.why for event in ours.of(kind)] == ["unplugged"]
     assert ours.of(Over) == [Over(why="unplugged")]
+
+
+def test_a_dial_tone_is_listened_for() -> None:
+    """Nothing is dialled; OK means that there is one, and the line is hung up again. Then numbers are dialled."""
+    ours = ready()
+    ours.did(ours.session.listen())
+    assert ours.wrote == [b"ATDT;\r"]
+    ours.hear(OK)
+    assert ours.wrote[-1] == b"\rATH0\r"
+    assert not ours.of(NotConnected)
+    ours.hear(OK)
+    assert ours.of(NotConnected) == [NotConnected(word=Word.OK, why="there is a dial tone")]
+    ours.did(ours.session.listen()).hear(b"\r\nNO DIALTONE\r\n")
+    assert ours.of(NotConnected)[-1].word is Word.NO_DIALTONE
+    ours.dial().hear(OK)  # a stray one is no dial tone
+    assert len(ours.of(NotConnected)) == 2
+    ours.hear(b"\r\nCONNECT 1200\r\n")
+    assert ours.of(Connected)
+
+
+def test_our_modem_has_a_dial_tone() -> None:
+    """`ATDT;` is answered by OK, and calls nobody."""
+    modem = s.AnsweringModem()
+    modem.receive(b"ATE0\r")
+    assert modem.receive(b"ATDT;\r") == [Say(data=OK)]
+    assert modem.stage is s.Stage.COMMAND
 
 
 def test_states_are_a_table() -> None:

@@ -146,12 +146,14 @@ def test_a_late_id_is_waited_for() -> None:
 
 
 def test_endless_text_before_id_ends_with_the_wait() -> None:
-    """A megabyte of banner keeps nothing and gains no time; endless lines end the call at once."""
+    """A long banner keeps nothing and gains no time; one without end ends the call, and so do endless lines."""
     entry = Entry()
     wait = len(entry.of(Wait))
-    entry.hear(b"*" * 1_000_000)
+    entry.hear(b"*" * 16_000)
     assert len(entry.of(Wait)) == wait
-    entry.hear(b"*\r" * 300)
+    entry.hear(b"*" * 400)
+    assert entry.opened == NotOpened(why="the terminal says more than 16384 octets", step="ID=")
+    entry = Entry().hear(b"*\r" * 300)
     assert entry.opened == NotOpened(why="the terminal says more than 200 lines", step="ID=")
 
 
