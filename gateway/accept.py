@@ -26,7 +26,7 @@ from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.pacing import Bucket
 from gateway.people.escalate import first_legs, open_leg
-from gateway.render import render
+from gateway.render import Display, Rendered, display_of, render
 from gateway.route import NoSuchTarget, Recipient, expand, legs, unknown_target
 from gateway.settings.types import ClientSettings, Settings
 from gateway.store.base import Intake, NewIncident, NewMessage
@@ -147,7 +147,7 @@ class Accept:
         start, expires = _times(submission, settings, now)
         plan = legs(settings, recipients, message_class, self._resting())
         _refuse_unreachable(recipients, plan)
-        warnings = self._warnings(settings, submission, message_class, plan, until)
+        warnings = self._warnings(settings, client.name, submission, message_class, plan, until)
         if not submission.dry_run:
             self._admit(client, grants, settings, message_class, now)
         alone = len(plan) == 1 and until <= Level.HANDED_OVER and submission.incident is None
@@ -259,6 +259,7 @@ class Accept:
     def _warnings(
         self,
         settings: Settings,
+        client: str,
         submission: Submission,
         message_class: MessageClass,
         plan: tuple[Leg, ...],
@@ -269,22 +270,11 @@ class Accept:
         links = self._links()
         warnings: list[dict[str, str]] = []
         for link in dict.fromkeys(leg.link for leg in plan):
-            carrier = link.partition(".")[0]
-            forms = settings.texts.get(settings.carriers[carrier].text) or ("{text}",)
-            shown = render(
-                submission.content, forms, links[link].measure, message_class=message_class, ref=None
+            display = display_of(settings, link, links[link].measure)
+            shown = render(submission.content, display, message_class=message_class, ref=None, sender=client)
+            warnings += _changes(
+                link, display, shown, named=until is Level.ACKNOWLEDGED or message_class.pressing
             )
-            if shown.cut:
-                warnings.append(
-                    {
-                        "code": "text-cut",
-                        "detail": f"{link} takes less text: it gets '{shown.text[-40:]}' at its end",
-                    }
-                )
-            if shown.replaced:
-                count = "1 character" if shown.replaced == 1 else f"{shown.replaced} characters"
-                detail = f"{link} cannot carry {count} of the text: replaced"
-                warnings.append({"code": "characters-replaced", "detail": detail})
         if Level.HANDED_OVER < until < Level.ACKNOWLEDGED and all(
             links[leg.link].ceiling < until for leg in plan
         ):
@@ -383,6 +373,29 @@ class Accept:
                 ref += REF_ALPHABET[letter]
             refs.append(Ref(ref))
         return tuple(refs)
+
+
+def _changes(link: LinkName, display: Display, shown: Rendered, *, named: bool) -> list[dict[str, str]]:
+    """What *link* does to the text, as warnings; *named*: the message will have a reference, too."""
+    found: list[tuple[str, str]] = []
+    size = sum(map(len, shown.texts))
+    if shown.withheld and display.shows == "tone":
+        found.append(("text-replaced", "its devices show no text: they only sound"))
+    elif shown.withheld:
+        also = " and the reference" if named and any("{ref}" in form for form in display.forms) else ""
+        found.append(("text-replaced", f"the text does not go there: it gets '{shown.texts[0]}'{also}"))
+    elif shown.cut:
+        end = shown.texts[-1][-40:]
+        found.append(("text-cut", f"takes less text: it gets {size} characters, '{end}' at the end"))
+    if len(shown.texts) > 1:
+        found.append(("text-split", f"takes less text at a time: it gets {len(shown.texts)} parts"))
+    if shown.transliterated or shown.replaced:
+        changed = shown.transliterated + shown.replaced
+        count = "1 character" if changed == 1 else f"{changed} characters"
+        lost = f", {shown.replaced} of them lost" if shown.replaced else ""
+        detail = f"cannot show {count} of the text as written{lost}: {size} characters go out"
+        found.append(("characters-replaced", detail))
+    return [{"code": code, "detail": f"{link}: {detail}"} for code, detail in found]
 
 
 def _granted_as(settings: Settings, target: str, meant: tuple[Recipient, ...]) -> str:

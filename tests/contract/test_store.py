@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import Conflict, ImpossibleMove, StoreFull
 from gateway.lifecycle import Happening, State
-from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later
+from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later, of_part
 from gateway.outcome import CarrierRef, Level
 from gateway.store.base import Advance, Missed, NewIncident
 from gateway.store.rows import accepts, correlation, delivery_of
@@ -271,7 +271,8 @@ def test_the_correlation_is_kept_over_all_tries(case: Case) -> None:
     case.conclude(first, Happening.LATER, due=case.now, tries=1)
     (second,) = case.begin()
     assert second.correlation == first.correlation == correlation(first.public_id, first.delivery)
-    assert delivery_of(first.correlation) == first.delivery
+    assert delivery_of(first.correlation) == (first.delivery, 1)
+    assert delivery_of(of_part(first.correlation, 3)) == (first.delivery, 3)
     assert second.tries == 1
 
 
