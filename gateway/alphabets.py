@@ -93,8 +93,8 @@ def carry(text: str, alphabet: Alphabet) -> Carried:
     """*text* as a device of *alphabet* shows it, and what of it was changed."""
     if text.isascii() and text.isprintable() and (alphabet is not Alphabet.GSM or "`" not in text):
         return Carried(text)
-    text = unicodedata.normalize("NFC", _BREAKS.sub("\n", text).replace("\t", " "))
-    text, replaced = _UNFIT_FOR_ANY.subn(lambda found: " " if "\n" < found[0] < "\x20" else "", text)
+    text, replaced = _UNFIT_FOR_ANY.subn(_instead, _BREAKS.sub("\n", text).replace("\t", " "))
+    text = unicodedata.normalize("NFC", text)
     if alphabet is Alphabet.UTF8:
         return Carried(text, 0, replaced)
     can = _CARRIES[alphabet]
@@ -119,6 +119,13 @@ def carry(text: str, alphabet: Alphabet) -> Carried:
                     out.append(spelled)
         before = c
     return Carried("".join(out), transliterated, replaced)
+
+
+def _instead(found: re.Match[str]) -> str:
+    """What stands for a character that fits no alphabet: a blank for a control, else nothing."""
+    if "\ud800" <= found[0] <= "\udfff":
+        return UNKNOWN
+    return " " if unicodedata.category(found[0]) == "Cc" else ""
 
 
 def length(text: str, alphabet: Alphabet) -> int:

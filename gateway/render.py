@@ -26,6 +26,7 @@ SHORT = 60  # characters of {short}: about what a pager shows without scrolling
 LEAST = 20  # characters of a text below which a form without it says more
 HIGHEST_COPY = 99  # what a mark counts up to; nobody has been sent as many
 LONGEST_CLUSTER = 32  # code points that are kept together at most: longer ones are no writing
+PLAIN = "{class} {ref}"  # what goes out if no form fits and none can be made to
 HOLDS_TEXT = frozenset({"text", "short"})
 
 _CALL_BACK = re.compile("(?:CB|[Cc]all) $")
@@ -126,13 +127,11 @@ def render(
         values = _values(content, message_class, ref, sender)
         if display.shows == "numeric":
             return _numeric(display, values)
-        mark = marked("", HIGHEST_COPY if display.too_long == "split" else copy, display)
-        return _shown(content, display, values, mark)
+        return _shown(content, display, values, marked("", copy, display))
     except Exception as error:  # whatever a text or a form does to us, a page goes out
-        words = {"tone": "", "numeric": _code(message_class)}
-        plain = f"{message_class.token.capitalize()} {ref or ''}".rstrip()
-        broke = type(error).__name__
-        return Rendered(texts=(words.get(display.shows, plain),), withheld=True, broke=broke)
+        plain = fill(PLAIN, {"class": message_class.token.capitalize(), "ref": ref or ""})
+        text = {"tone": "", "numeric": _code(message_class), "text": plain}[display.shows]
+        return Rendered(texts=(text,), withheld=True, broke=type(error).__name__)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -215,9 +214,9 @@ def _shown(content: Content, display: Display, values: dict[str, str], mark: str
             found = _shortened(form, values, display, mark, 1)
             if found is not None:
                 return msgspec.structs.replace(found, fits=fits)
-    whole = fill(display.forms[0], values | {"text": ""}) or values["class"]
-    size = _longest(whole, lambda prefix: display.measure(prefix.rstrip() + CUT + mark).fits)
-    return Rendered(texts=(whole[:size].rstrip() + CUT,), cut=True, withheld=True, fits=fits)
+    plain = fill(PLAIN, values)  # and not half a number to call: it would be somebody else's
+    size = _longest(plain, lambda prefix: display.measure(prefix + mark).fits)
+    return Rendered(texts=(plain[:size],), withheld=True, fits=fits)
 
 
 def _details(content: Content) -> tuple[str, ...]:
@@ -251,7 +250,7 @@ def _laid(text: str, display: Display, mark: str, withheld: bool) -> Rendered | 
     if found is not None or display.too_long != "split":
         return found
     whole = display.measure(text)
-    pieces = _pieces("".join(whole.texts), display, mark)
+    pieces = _pieces("".join(whole.texts), display, marked("", HIGHEST_COPY, display))
     if pieces is None:
         return None
     return Rendered(
@@ -272,7 +271,9 @@ def _pieces(shown: str, display: Display, mark: str) -> tuple[str, ...] | None:
             return None
         pieces.append(rest[:size].rstrip())
         rest = rest[size:].lstrip()
-    return tuple(f"{n}/{len(pieces)} {piece}" for n, piece in enumerate(pieces, 1)) or None
+    if len(pieces) < 2:  # it was but blanks that did not fit
+        return tuple(pieces) or None
+    return tuple(f"{n}/{len(pieces)} {piece}" for n, piece in enumerate(pieces, 1))
 
 
 def _shortened(form: str, values: dict[str, str], display: Display, mark: str, least: int) -> Rendered | None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.env import public_id
 from gateway.errors import GatewayError
 from gateway.lifecycle import LIFE, OPEN, Happening, State
-from gateway.model import Instant, LinkName, MessageClass, Ref, later
+from gateway.model import Instant, LinkName, MessageClass, Ref, later, of_part
 from gateway.outcome import Level
 from gateway.store.base import Advance, Begun, Missed, PartsTaken, Stored, Telling
 from tests.contract.store_case import EVERYTHING, FAX, WEB, Case, MemoryCase, SqliteCase, comparable
@@ -162,6 +162,7 @@ class Twins(RuleBasedStateMachine):
         then=st.sampled_from(["resend", "assume", "hold", "quarantine"]),
         due=SECONDS,
         refs=st.integers(0, 2),
+        parts=st.none() | PARTS,
     )
     def conclude(
         self,
@@ -174,7 +175,7 @@ class Twins(RuleBasedStateMachine):
     ) -> None:
         begun = self.begun.pop(data.draw(st.integers(0, len(self.begun) - 1)))
         names = [f"r{len(self.refs) + n}" for n in range(refs)]
-        self.refs += [*names, begun.correlation]
+        self.refs += [*names, begun.correlation, of_part(begun.correlation, 2)]
         self.both(
             lambda case: case.conclude(
                 begun,
