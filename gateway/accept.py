@@ -17,7 +17,7 @@ import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
-from gateway.adapters.base import Accepted, Client, Measure, Submission
+from gateway.adapters.base import Accepted, Client, Submission
 from gateway.bell import Bell
 from gateway.env import REF_ALPHABET, Env, public_id
 from gateway.errors import Conflict, Fault, SubmissionError
@@ -26,7 +26,7 @@ from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.pacing import Bucket
 from gateway.people.escalate import first_legs, open_leg
-from gateway.render import Display, Rendered, display_of, render
+from gateway.render import Display, Rendered, render
 from gateway.route import NoSuchTarget, Recipient, expand, legs, unknown_target
 from gateway.settings.types import ClientSettings, Settings
 from gateway.store.base import Intake, NewIncident, NewMessage
@@ -41,9 +41,9 @@ OVERLOAD_RETRY = 5.0  # seconds a refused client should wait when the queue is f
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
-    """What accept needs to know of a link: how it measures, and how far it can prove."""
+    """What accept needs to know of a link: how it shows texts, and how far it can prove."""
 
-    measure: Measure
+    display: Display
     ceiling: Level
 
 
@@ -147,7 +147,8 @@ class Accept:
         start, expires = _times(submission, settings, now)
         plan = legs(settings, recipients, message_class, self._resting())
         _refuse_unreachable(recipients, plan)
-        warnings = self._warnings(settings, client.name, submission, message_class, plan, until)
+        shown = self._shown(client, submission, message_class, plan)
+        warnings = self._warnings(shown, message_class, until)
         if not submission.dry_run:
             self._admit(client, grants, settings, message_class, now)
         alone = len(plan) == 1 and until <= Level.HANDED_OVER and submission.incident is None
@@ -160,7 +161,12 @@ class Accept:
         answer = self._answer(settings, id_, message_class, until, recipients, plan, start, ends, warnings)
         if submission.dry_run:
             answer["says"] = f"Nothing was saved. {answer['says'].removeprefix('Saved. ')}"
-            return Accepted(id=id_, ref=None, body=answer | {"id": None, "ref": None, "url": None})
+            pages = [
+                {"link": link, "texts": one.texts, "cut": one.cut, "replaced": one.replaced}
+                for link, one in shown.items()
+            ]
+            answer |= {"id": None, "ref": None, "url": None, "pages": pages}
+            return Accepted(id=id_, ref=None, body=answer)
         new = NewMessage(
             public_id=id_,
             client=client.name,
@@ -256,27 +262,34 @@ class Accept:
             )
         return tuple(found.values())
 
+    def _shown(
+        self, client: Client, submission: Submission, message_class: MessageClass, plan: tuple[Leg, ...]
+    ) -> dict[LinkName, Rendered]:
+        """What each link of *plan* makes of the text; the reference is not known yet."""
+        links = self._links()
+        return {
+            link: render(
+                submission.content,
+                links[link].display,
+                message_class=message_class,
+                ref=None,
+                sender=client.name,
+            )
+            for link in dict.fromkeys(leg.link for leg in plan)
+        }
+
     def _warnings(
-        self,
-        settings: Settings,
-        client: str,
-        submission: Submission,
-        message_class: MessageClass,
-        plan: tuple[Leg, ...],
-        until: Level,
+        self, shown: dict[LinkName, Rendered], message_class: MessageClass, until: Level
     ) -> list[dict[str, str]]:
         """What the sender should know before it matters: texts that change on their way, proofs that cannot
         come."""
         links = self._links()
         warnings: list[dict[str, str]] = []
-        for link in dict.fromkeys(leg.link for leg in plan):
-            display = display_of(settings, link, links[link].measure)
-            shown = render(submission.content, display, message_class=message_class, ref=None, sender=client)
-            warnings += _changes(
-                link, display, shown, named=until is Level.ACKNOWLEDGED or message_class.pressing
-            )
+        named = until is Level.ACKNOWLEDGED or message_class.pressing
+        for link, rendered in shown.items():
+            warnings += _changes(link, links[link].display, rendered, named=named)
         if Level.HANDED_OVER < until < Level.ACKNOWLEDGED and all(
-            links[leg.link].ceiling < until for leg in plan
+            links[link].ceiling < until for link in shown
         ):
             detail = f"no link of this plan can prove '{until.token}'"
             warnings.append({"code": "until-not-provable", "detail": detail})

@@ -126,6 +126,7 @@ class Lane:
         self._env = env
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
+        self._shown: tuple[Settings, Display] | None = None  # how texts are shown under which settings
         self._breaker = Breaker(own.breaker)
         self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
@@ -513,7 +514,10 @@ class Lane:
 
     def _rendered(self, begun: Begun) -> tuple[Display, Rendered]:
         """What goes out of a delivery over this link, and how it is shown there."""
-        display = display_of(self._settings(), self.name, self._measure)
+        settings = self._settings()
+        if self._shown is None or self._shown[0] is not settings:
+            self._shown = settings, display_of(settings, self.name, self._measure)
+        display = self._shown[1]
         rendered = render(
             begun.content,
             display,

@@ -33,6 +33,9 @@ _CALL_BACK = re.compile("(?:CB|[Cc]all) $")
 _NOT_A_NUMBER = re.compile(r"[^0-9*# -]")
 _A_NUMBER = re.compile(r"[0-9*#][0-9*# -]*")
 
+_WORDS = {one: one.token.capitalize() for one in MessageClass}
+_CODES = {one: str(one + 1) for one in MessageClass}  # 1 is critical: the least that a numeric pager shows
+
 
 class Display(msgspec.Struct, frozen=True, kw_only=True):
     """How texts are shown on the devices of a link: what they show, in which forms, how much of it, and what
@@ -129,8 +132,8 @@ def render(
             return _numeric(display, values)
         return _shown(content, display, values, marked("", copy, display))
     except Exception as error:  # whatever a text or a form does to us, a page goes out
-        plain = fill(PLAIN, {"class": message_class.token.capitalize(), "ref": ref or ""})
-        text = {"tone": "", "numeric": _code(message_class), "text": plain}[display.shows]
+        plain = fill(PLAIN, {"class": _WORDS[message_class], "ref": ref or ""})
+        text = {"tone": "", "numeric": _CODES[message_class], "text": plain}[display.shows]
         return Rendered(texts=(text,), withheld=True, broke=type(error).__name__)
 
 
@@ -147,26 +150,30 @@ def fill(form: str, values: dict[str, str]) -> str:
     back, and neither a blank nor a colon is left behind.
     """
     out: list[str] = []
-    for literal, name in _parsed(form):
+    for literal, name, alone in _parsed(form):
         value = shorten(values["text"], SHORT) if name == "short" else values.get(name, "")
         if not value and name:
-            out.append(_CALL_BACK.sub("", literal).rstrip(" \n:,;-"))
-            continue
-        out.append(literal)
-        out.append(value)
+            out.append(alone)
+        else:
+            out.append(literal)
+            out.append(value)
     text = "".join(out).strip(" \n")
     return text if "  " not in text else " ".join(part for part in text.split(" ") if part)
 
 
 @lru_cache(maxsize=256)
-def _parsed(form: str) -> tuple[tuple[str, str], ...]:
-    """The pieces of *form*: what stands before a placeholder, and its name ("" after the last)."""
-    return tuple((literal, name or "") for literal, name, _, _ in Formatter().parse(form))
+def _parsed(form: str) -> tuple[tuple[str, str, str], ...]:
+    """The pieces of *form*: what stands before a placeholder, its name ("" after the last), and what stands
+    there if the placeholder is empty."""
+    return tuple(
+        (literal, name or "", _CALL_BACK.sub("", literal).rstrip(" \n:,;-"))
+        for literal, name, _, _ in Formatter().parse(form)
+    )
 
 
 @lru_cache(maxsize=256)
 def _names(form: str) -> frozenset[str]:
-    return frozenset(name for _, name in _parsed(form))
+    return frozenset(name for _, name, _ in _parsed(form))
 
 
 def _values(content: Content, message_class: MessageClass, ref: Ref | None, sender: str) -> dict[str, str]:
@@ -174,19 +181,14 @@ def _values(content: Content, message_class: MessageClass, ref: Ref | None, send
         "text": content.text,
         "callback": content.callback or "",
         "ref": ref or "",
-        "class": message_class.token.capitalize(),
-        "code": _code(message_class),
+        "class": _WORDS[message_class],
+        "code": _CODES[message_class],
         "sender": sender,
     }
     if content.replies:
         choices = " ".join(f"{n} {reply}" for n, reply in enumerate(content.replies, 1))
         values["replies"] = f"Reply {choices}"
     return values
-
-
-def _code(message_class: MessageClass) -> str:
-    """The class as a digit, 1 for critical: what a numeric pager shows if there is nothing else to show."""
-    return str(message_class + 1)
 
 
 def _mark(copy: int) -> str:

@@ -176,6 +176,8 @@ def measuring(alphabet: Alphabet, limit: int) -> Measure:
     """The measure of a link whose devices show at most *limit* characters of *alphabet*."""
 
     def measure(text: str) -> Parts:
+        if text.isascii() and text.isprintable() and alphabet is not Alphabet.GSM:  # as nearly always
+            return Parts(texts=(text,), fits=len(text) <= limit)
         carried = carry(text, alphabet)
         return Parts(
             texts=(carried.text,),

@@ -48,6 +48,7 @@ from gateway.notify import Notify
 from gateway.observe import Metrics
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
+from gateway.render import display_of
 from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import MessageRow, Notice, Store
 from gateway.tell import Tell
@@ -337,7 +338,9 @@ class House:
             assert link is not None
             spec = self._specs[link.adapter]
             own[name] = link
-            views[name] = LinkView(measure=spec.measure(link), ceiling=spec.ceiling(link))
+            views[name] = LinkView(
+                display=display_of(settings, name, spec.measure(link)), ceiling=spec.ceiling(link)
+            )
         self._own, self._links = own, views
 
     def _lane(self, name: LinkName) -> Lane:

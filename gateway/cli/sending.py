@@ -163,6 +163,9 @@ def _show_dry_run(at: Surface, answer: Document) -> None:
             f" {screen.clock(step['at'], at.zone)}  {step['to']}: {' + '.join(step['devices'])}  ",
             (step["why"], screen.QUIET),
         )
+    for page in answer.get("pages", ()):
+        for text in page["texts"]:
+            screen.say((f" {page['link']}: ", screen.QUIET), text)
     for warning in answer["warnings"]:
         screen.say((" ! ", screen.WARNING), warning["detail"])
 
