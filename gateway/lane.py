@@ -551,7 +551,7 @@ class Lane:
             message_class=begun.message_class,
             expires=begun.deadline,
             sender=begun.content.callback,
-            replies=begun.content.replies,
+            replies=begun.content.replies if part == parts else (),  # one is answered, not each part
             ref=begun.ref,
             copy=copy,
             part=part,

@@ -225,6 +225,14 @@ def test_the_level_is_the_lowest_of_the_parts(tell: Tell) -> None:
     assert story.look(page).level is Level.HANDED_OVER
 
 
+def test_choices_come_with_the_last_part(tell: Tell) -> None:
+    """A page is answered once, when it has been read."""
+    story, desk = at_the_desk(tell, lambda page: Taken())
+    story.page("desk:1", text=WORDS, message_class=URGENT, replies=("OK", "Cannot"))
+    story.forward(10)
+    assert [one.replies for _, one in desk.pages] == [(), (), ("OK", "Cannot")]
+
+
 def test_a_refused_part_ends_the_page_on_this_way(tell: Tell) -> None:
     """A no stays a no: the third part is not even tried."""
     story, desk = at_the_desk(
