@@ -63,6 +63,8 @@ ENQUIRIES_AT_ONCE = 16
 MAX_TRANSCRIPT = 4096  # characters that are stored with a failed attempt, the last ones
 WINDOW_WITH_RESERVE = 4  # slots from which on a share is kept for critical and urgent (semantics 10.1)
 PART_PATIENCE = 10.0  # seconds that a part waits for the link's rate while the one before it is under way
+NEXT_SESSION = "next-session"  # parts wait because this conversation takes no more pages …
+AT_RATE = "rate"  # … or because the link's rate is used up
 OVERDUE_GRACE = 60.0  # seconds beyond the link's own limits after which an adapter counts as broken
 
 
@@ -493,14 +495,12 @@ class Lane:
         if not pages:
             return None
         if (session.left is not None and session.left <= 0) or (spare is not None and pages > spare):
-            return Later(
-                about=About.PAGE, code="next-session", why="the other parts need another conversation"
-            )
+            return Later(about=About.PAGE, code=NEXT_SESSION, why="the other parts need another conversation")
         while self._bucket is not None and not self._bucket.left(self._env.now()):
             now, free = self._env.now(), self._bucket.next_at(self._env.now())
             if seconds_between(now, free) > PART_PATIENCE:
                 why = "the other parts wait for the rate of this way"
-                return Later(about=About.PAGE, code="rate", why=why, not_before=free)
+                return Later(about=About.PAGE, code=AT_RATE, why=why, not_before=free)
             await self._env.sleep(seconds_between(now, free))
         if self._bucket is not None:
             self._bucket.take()
@@ -570,7 +570,12 @@ class Lane:
         now = self._env.now()
         settings = self._settings()
         policy = policy_for(settings.classes[begun.message_class], self._own)
+        ours = conclusion.parts is not None and outcome.code in (NEXT_SESSION, AT_RATE)
+        if ours:  # the carrier did not say so: no try that counts
+            policy = msgspec.structs.replace(policy, max_tries=None)
         verdict = decide(outcome, begun, policy, now, self._env.random.random())
+        if ours:
+            verdict = msgspec.structs.replace(verdict, tries=0)
         if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
             verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
         token = token_of(outcome)

@@ -200,16 +200,17 @@ def _shown(content: Content, display: Display, values: dict[str, str], mark: str
     for form in display.forms:
         names = _names(form)
         withheld = not names & HOLDS_TEXT
+        cut = "short" in names and "text" not in names and _is_cut(values["text"])
         if "details" in names and (content.details or content.urls):
             for details in _details(content):  # last to come, first to go: they never cost another part
                 found = _one(fill(form, values | {"details": details}), display, mark, withheld)
                 if found is not None:
-                    return found
+                    return _as_cut(found) if cut else found
         found = _laid(fill(form, values), display, mark, withheld)
         if found is None and not withheld and display.too_long != "refuse":
             found = _shortened(form, values, display, mark, LEAST)
         if found is not None:
-            return found
+            return _as_cut(found) if cut else found
     fits = display.too_long != "refuse"
     for form in display.forms:
         if _names(form) & HOLDS_TEXT:
@@ -287,7 +288,16 @@ def _shortened(form: str, values: dict[str, str], display: Display, mark: str, l
     text = values["text"]
     size = _longest(text, lambda prefix: laid(prefix) is not None)
     found = laid(text[:size]) if size >= least else None
-    return None if found is None else msgspec.structs.replace(found, cut=True)
+    return None if found is None else _as_cut(found)
+
+
+def _is_cut(text: str) -> bool:
+    """Whether ``{short}`` says less than *text*."""
+    return shorten(text, SHORT) != " ".join(text.split())
+
+
+def _as_cut(found: Rendered) -> Rendered:
+    return msgspec.structs.replace(found, cut=True)
 
 
 def _longest(text: str, fits: Callable[[str], bool]) -> int:

@@ -117,7 +117,8 @@ def test_parts_make_up_the_text(text: str, size: int, alphabet: Alphabet, parts:
 @settings(max_examples=200, deadline=None)
 def test_nothing_is_lost_without_a_word(text: str, how: Display) -> None:
     """Either all of the text is shown as it is, or what happened to it is told."""
-    how = msgspec.structs.replace(how, shows="text", forms=("{text}", "page"))
+    forms = ("{text}", "page") if len(text) % 2 else ("{short}", "page")
+    how = msgspec.structs.replace(how, shows="text", forms=forms)
     found = shown(text, how)
     if not (found.cut or found.withheld or found.transliterated or found.replaced):
         whole = "".join(part[4:] if len(found.texts) > 1 else part for part in found.texts)

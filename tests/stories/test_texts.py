@@ -246,10 +246,11 @@ def test_a_refused_part_ends_the_page_on_this_way(tell: Tell) -> None:
 
 def test_parts_count_where_pages_are_counted(tell: Tell) -> None:
     """The link's rate holds for parts, and a conversation of two pages does not take three."""
-    story, desk = at_the_desk(tell, lambda page: Taken(), more=", per_session: 2")
-    story.page("desk:1", text=WORDS, message_class=URGENT)
+    story, desk = at_the_desk(tell, lambda page: Taken(), more=", per_session: 2, max_tries: 1")
+    page = story.page("desk:1", text=WORDS, message_class=URGENT)
     story.forward(30)
     assert [part for part, _ in parts(desk)] == [1, 2, 3]
+    assert story.legs(page)[0].tries == 1
     assert len(desk.opened) == 2
     story, desk = at_the_desk(tell, lambda page: Taken(), more=", rate: 30/min")
     story.forward(1)
