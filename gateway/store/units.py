@@ -638,7 +638,8 @@ def catch_up(book: Book, row: Delivery, receipts: Iterable[Receipt], now: Instan
     """Apply receipts that came before the submit of *row* concluded."""
     for receipt in receipts:
         named = book.named(receipt.evidence, receipt.link)
-        part = named[1] if named and named[0] == row.key else receipt.evidence.part
+        ours = delivery_of(receipt.evidence.ref) or (row.key, 1)
+        part = named[1] if named and named[0] == row.key else max(ours[1], receipt.evidence.part)
         receipt.delivery, receipt.message, receipt.pending = row.key, row.message, False
         book.save_receipt(receipt)
         _apply(book, row, part, receipt.evidence, now)

@@ -1424,3 +1424,17 @@ def test_only_what_left_us_is_assumed_to_have_arrived(case: Case) -> None:
     case.wait(60)
     case.lapse()
     assert case.delivery(stored).state is State.TAKEN
+
+
+def test_a_receipt_that_comes_early_is_about_its_own_part(case: Case) -> None:
+    """The carrier told of part two before we had written down that it is in doubt: it counts for part two."""
+    case.accept()
+    (begun,) = case.begin()
+    case.report(of_part(begun.correlation, 2), "delivered", level=Level.ON_DEVICE)
+    doubt = {"outcome": "in_doubt", "due": later(case.now, 60), "then": "resend", "doubts": 1}
+    case.conclude(begun, Happening.IN_DOUBT, parts=in_parts(case, 1, doubted=(2,)), **doubt)
+    case.wait(60)
+    case.lapse()
+    (again,) = case.begin()
+    assert again.parts is not None
+    assert again.parts.missing == (3,)
