@@ -138,7 +138,6 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             results.append(Taking(begun=(), next_due=None))
             continue
         begun: list[Begun] = []
-        to_device: Counter[tuple[int, str, str | None]] = Counter()  # copies that are begun here
         pressing = ordinary = 0
         for _ in range(10):  # rows that cannot be begun make room for others, within reason
             wanted = ask.limit - len(begun)
@@ -155,6 +154,7 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             )
             for key in broken:
                 _quarantine(tx, key, ask.now)
+            to_device: Counter[tuple[int, str, str | None]] = Counter()  # copies begun after *rows* were read
             good = [row for row in rows if _may_begin(tx, ask, row)]
             if good:
                 marks: list[Any] = []
