@@ -17,7 +17,7 @@ import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
-from gateway.adapters.base import Accepted, Client, Measure, Submission
+from gateway.adapters.base import Accepted, Client, Submission
 from gateway.bell import Bell
 from gateway.env import REF_ALPHABET, Env, public_id
 from gateway.errors import Conflict, Fault, SubmissionError
@@ -26,7 +26,7 @@ from gateway.observe import Metrics
 from gateway.outcome import Level
 from gateway.pacing import Bucket
 from gateway.people.escalate import first_legs, open_leg
-from gateway.render import render
+from gateway.render import Display, Rendered, render
 from gateway.route import NoSuchTarget, Outlook, Recipient, expand, legs, unknown_target
 from gateway.settings.types import ClientSettings, Settings
 from gateway.store.base import Intake, NewIncident, NewMessage
@@ -41,9 +41,9 @@ OVERLOAD_RETRY = 5.0  # seconds a refused client should wait when the queue is f
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
-    """What accept needs to know of a link: how it measures, and how far it can prove."""
+    """What accept needs to know of a link: how it shows texts, and how far it can prove."""
 
-    measure: Measure
+    display: Display
     ceiling: Level
 
 
@@ -148,7 +148,8 @@ class Accept:
         outlook = self._outlook()
         plan = legs(settings, recipients, message_class, outlook)
         _refuse_unreachable(recipients, plan)
-        warnings = self._warnings(settings, submission, message_class, plan, until)
+        shown = self._shown(client, submission, message_class, plan)
+        warnings = self._warnings(shown, message_class, until)
         if not submission.dry_run:
             self._admit(client, grants, settings, message_class, now)
         alone = len(plan) == 1 and until <= Level.HANDED_OVER and submission.incident is None
@@ -162,7 +163,12 @@ class Accept:
         answer = self._answer(settings, id_, message_class, until, recipients, plan, start, ends, warnings)
         if submission.dry_run:
             answer["says"] = f"Nothing was saved. {answer['says'].removeprefix('Saved. ')}"
-            return Accepted(id=id_, ref=None, body=answer | {"id": None, "ref": None, "url": None})
+            pages = [
+                {"link": link, "texts": one.texts, "cut": one.cut, "replaced": one.replaced}
+                for link, one in shown.items()
+            ]
+            answer |= {"id": None, "ref": None, "url": None, "pages": pages}
+            return Accepted(id=id_, ref=None, body=answer)
         new = NewMessage(
             public_id=id_,
             client=client.name,
@@ -258,37 +264,34 @@ class Accept:
             )
         return tuple(found.values())
 
+    def _shown(
+        self, client: Client, submission: Submission, message_class: MessageClass, plan: tuple[Leg, ...]
+    ) -> dict[LinkName, Rendered]:
+        """What each link of *plan* makes of the text; the reference is not known yet."""
+        links = self._links()
+        return {
+            link: render(
+                submission.content,
+                links[link].display,
+                message_class=message_class,
+                ref=None,
+                sender=client.name,
+            )
+            for link in dict.fromkeys(leg.link for leg in plan)
+        }
+
     def _warnings(
-        self,
-        settings: Settings,
-        submission: Submission,
-        message_class: MessageClass,
-        plan: tuple[Leg, ...],
-        until: Level,
+        self, shown: dict[LinkName, Rendered], message_class: MessageClass, until: Level
     ) -> list[dict[str, str]]:
         """What the sender should know before it matters: texts that change on their way, proofs that cannot
         come."""
         links = self._links()
         warnings: list[dict[str, str]] = []
-        for link in dict.fromkeys(leg.link for leg in plan):
-            carrier = link.partition(".")[0]
-            forms = settings.texts.get(settings.carriers[carrier].text) or ("{text}",)
-            shown = render(
-                submission.content, forms, links[link].measure, message_class=message_class, ref=None
-            )
-            if shown.cut:
-                warnings.append(
-                    {
-                        "code": "text-cut",
-                        "detail": f"{link} takes less text: it gets '{shown.text[-40:]}' at its end",
-                    }
-                )
-            if shown.replaced:
-                count = "1 character" if shown.replaced == 1 else f"{shown.replaced} characters"
-                detail = f"{link} cannot carry {count} of the text: replaced"
-                warnings.append({"code": "characters-replaced", "detail": detail})
+        named = until is Level.ACKNOWLEDGED or message_class.pressing
+        for link, rendered in shown.items():
+            warnings += _changes(link, links[link].display, rendered, named=named)
         if Level.HANDED_OVER < until < Level.ACKNOWLEDGED and all(
-            links[leg.link].ceiling < until for leg in plan
+            links[link].ceiling < until for link in shown
         ):
             detail = f"no link of this plan can prove '{until.token}'"
             warnings.append({"code": "until-not-provable", "detail": detail})
@@ -385,6 +388,29 @@ class Accept:
                 ref += REF_ALPHABET[letter]
             refs.append(Ref(ref))
         return tuple(refs)
+
+
+def _changes(link: LinkName, display: Display, shown: Rendered, *, named: bool) -> list[dict[str, str]]:
+    """What *link* does to the text, as warnings; *named*: the message will have a reference, too."""
+    found: list[tuple[str, str]] = []
+    size = sum(map(len, shown.texts))
+    if shown.withheld and display.shows == "tone":
+        found.append(("text-replaced", "its devices show no text: they only sound"))
+    elif shown.withheld:
+        also = " and the reference" if named and any("{ref}" in form for form in display.forms) else ""
+        found.append(("text-replaced", f"the text does not go there: it gets '{shown.texts[0]}'{also}"))
+    elif shown.cut:
+        end = shown.texts[-1][-40:]
+        found.append(("text-cut", f"takes less text: it gets {size} characters, '{end}' at the end"))
+    if len(shown.texts) > 1:
+        found.append(("text-split", f"takes less text at a time: it gets {len(shown.texts)} parts"))
+    if shown.transliterated or shown.replaced:
+        changed = shown.transliterated + shown.replaced
+        count = "1 character" if changed == 1 else f"{changed} characters"
+        lost = f", {shown.replaced} of them lost" if shown.replaced else ""
+        detail = f"cannot show {count} of the text as written{lost}: {size} characters go out"
+        found.append(("characters-replaced", detail))
+    return [{"code": code, "detail": f"{link}: {detail}"} for code, detail in found]
 
 
 def _granted_as(settings: Settings, target: str, meant: tuple[Recipient, ...]) -> str:

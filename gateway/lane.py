@@ -33,16 +33,27 @@ from gateway.attempt import attempt
 from gateway.bell import Bell
 from gateway.env import Env
 from gateway.errors import StoreFailed
-from gateway.model import Instant, LinkName, MessageClass, Page, Trouble, later, seconds_between
+from gateway.model import Instant, LinkName, MessageClass, Page, Trouble, later, of_part, seconds_between
 from gateway.observe import Metrics
-from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken, token_of
+from gateway.outcome import (
+    About,
+    CarrierRef,
+    InDoubt,
+    Later,
+    Level,
+    NotSent,
+    Outcome,
+    Refused,
+    Taken,
+    token_of,
+)
 from gateway.pacing import Breaker, Bucket, RetryBudget
-from gateway.render import render
+from gateway.render import Display, Rendered, display_of, marked, render
 from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
 from gateway.rules import ruled
 from gateway.settings.types import LinkSettings, Settings
 from gateway.settings.windows import local_time, open_until
-from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, Taking, Work
+from gateway.store.base import Begun, Concluded, DeskRoom, Enquiry, Missed, PartsTaken, Taking, Work
 from gateway.waiting import BEAT, LOOK_EVERY, Rounds, first_of
 
 log = Logger()
@@ -57,15 +68,24 @@ LAST_RESORT = 10.0  # seconds after which a critical page that finds no other wa
 ENQUIRIES_AT_ONCE = 16
 MAX_TRANSCRIPT = 4096  # characters that are stored with a failed attempt, the last ones
 WINDOW_WITH_RESERVE = 4  # slots from which on a share is kept for critical and urgent (semantics 10.1)
+PART_PATIENCE = 10.0  # seconds that a part waits for the link's rate while the one before it is under way
+NEXT_SESSION = "next-session"  # parts wait because this conversation takes no more pages …
+AT_RATE = "rate"  # … or because the link's rate is used up
 OVERDUE_GRACE = 60.0  # seconds beyond the link's own limits after which an adapter counts as broken
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended, and when it began; *transcript* is what was said, unless it was taken."""
+    """How an attempt ended, and when it began; *transcript* is what was said, unless it was taken.
+
+    *refs* are of what the carrier took, which may be some of the *parts* only; *pages* counts submits.
+    """
 
     outcome: Outcome
     began: Instant
     transcript: str | None = None
+    refs: tuple[CarrierRef, ...] = ()
+    parts: PartsTaken | None = None
+    pages: int = 1
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +136,7 @@ class Lane:
         self._metrics = metrics
         self._measure: Measure = spec.measure(own)
         self.calls = spec.calls(own)
+        self._shown: tuple[Settings, Display] | None = None  # how texts are shown under which settings
         self._breaker = Breaker(own.breaker)
         self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
         self._budget = RetryBudget()
@@ -155,7 +176,11 @@ class Lane:
         self._fence = fence
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
-            await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at))
+            _, rendered = self._rendered(begun)
+            parts = _parts_of(begun, rendered) if len(rendered.texts) > 1 else None
+            if parts is not None:
+                parts = parts.with_doubt(*parts.missing)
+            await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at, parts=parts))
         await self._plan_enquiry()
 
     def start(self, mode: Mode, by: str | None, why: str | None) -> None:
@@ -524,16 +549,81 @@ class Lane:
         # due but not begun: the window is full, or its reserve is kept; a conclusion rings
         return min(LOOK_EVERY, seconds_between(now, start)) if start > now else LOOK_EVERY
 
-    async def submit(self, begun: Begun, session: Session) -> Conclusion:
-        """Attempt a begun delivery."""
+    async def submit(self, begun: Begun, session: Session, spare: int | None = None) -> Conclusion:
+        """Attempt a begun delivery; at most *spare* pages more than one."""
         self._env.failpoint("T2")
         began = self._env.now()
-        outcome = await attempt(session, self._page(begun), self._env, self._longest())
-        self._env.failpoint("sent")
-        said = None
-        if not isinstance(outcome, Taken) and isinstance(session, Recorded):
+        display, rendered = self._rendered(begun)
+        if not rendered.fits and not begun.last:
+            why = "every form of the text is too long for this way, which refuses what it would have to cut"
+            return Conclusion(outcome=Refused(about=About.PAGE, code="too-long", why=why), began=began)
+        if len(rendered.texts) > 1:
+            conclusion = await self._submit_parts(begun, session, display, rendered, spare)
+        else:
+            text = marked(rendered.texts[0], self._copy(begun), display)
+            page = self._page(begun, text, self._copy(begun))
+            outcome = await attempt(session, page, self._env, self._longest())
+            self._env.failpoint("sent")
+            refs = outcome.refs if isinstance(outcome, Taken) else ()
+            conclusion = Conclusion(outcome=outcome, began=began, refs=refs)
+        if isinstance(conclusion.outcome, Taken):
+            if rendered.cut or rendered.replaced or rendered.transliterated or rendered.broke:
+                warning = "; ".join(filter(None, (conclusion.outcome.warning, rendered.says)))
+                outcome = msgspec.structs.replace(conclusion.outcome, warning=warning)
+                conclusion = msgspec.structs.replace(conclusion, outcome=outcome)
+        elif isinstance(session, Recorded):
             said = "\n".join(session.transcript())[-MAX_TRANSCRIPT:] or None
-        return Conclusion(outcome=outcome, began=began, transcript=said)
+            conclusion = msgspec.structs.replace(conclusion, transcript=said)
+        return conclusion
+
+    async def _submit_parts(
+        self, begun: Begun, session: Session, display: Display, rendered: Rendered, spare: int | None
+    ) -> Conclusion:
+        """Submit the parts that the carrier has not taken, in order, until one is not taken.
+
+        What was taken goes on record when the attempt is concluded: after a crash on the way every part of
+        this attempt is in doubt.
+        """
+        began = self._env.now()
+        known = _parts_of(begun, rendered)
+        level = Level.HANDED_OVER if known.taken else None
+        outcome: Outcome = Taken()
+        refs: list[CarrierRef] = []
+        pages = 0
+        for part in known.missing:
+            copy = self._copy(begun, part, known)
+            page = self._page(begun, marked(rendered.texts[part - 1], copy, display), copy, part, known.of)
+            outcome = await self._next_part(session, pages, spare) or await attempt(
+                session, page, self._env, self._longest()
+            )
+            self._env.failpoint("sent")
+            pages += 1
+            if not isinstance(outcome, Taken):
+                if isinstance(outcome, InDoubt):
+                    known = known.with_doubt(part)
+                break
+            known = known.with_taken(part)
+            level = outcome.level if level is None else min(level, outcome.level)
+            refs += (msgspec.structs.replace(ref, part=part) for ref in outcome.refs)
+        if isinstance(outcome, Taken):
+            outcome = msgspec.structs.replace(outcome, level=level or Level.HANDED_OVER, refs=tuple(refs))
+        return Conclusion(outcome=outcome, began=began, refs=tuple(refs), parts=known, pages=max(1, pages))
+
+    async def _next_part(self, session: Session, pages: int, spare: int | None) -> Later | None:
+        """Wait until one more page may go over *session*; why it must go later, if it must."""
+        if not pages:
+            return None
+        if (session.left is not None and session.left <= 0) or (spare is not None and pages > spare):
+            return Later(about=About.PAGE, code=NEXT_SESSION, why="the other parts need another conversation")
+        while self._bucket is not None and not self._bucket.left(self._env.now()):
+            now, free = self._env.now(), self._bucket.next_at(self._env.now())
+            if seconds_between(now, free) > PART_PATIENCE:
+                why = "the other parts wait for the rate of this way"
+                return Later(about=About.PAGE, code=AT_RATE, why=why, not_before=free)
+            await self._env.sleep(seconds_between(now, free))
+        if self._bucket is not None:
+            self._bucket.take()
+        return None
 
     def _longest(self) -> float:
         """Seconds after which an attempt cannot be under way any more, whatever the adapter says."""
@@ -541,32 +631,50 @@ class Lane:
         answer = self._own.answer_timeout or self._spec.answer_timeout
         return 10 * (open_time + answer) + OVERDUE_GRACE
 
-    def _page(self, begun: Begun) -> Page:
+    def _rendered(self, begun: Begun) -> tuple[Display, Rendered]:
+        """What goes out of a delivery over this link, and how it is shown there."""
         settings = self._settings()
-        copy = 1 + begun.copies_before + begun.doubts
-        carrier = settings.carriers.get(self.name.partition(".")[0])
-        forms = settings.texts.get(carrier.text if carrier else "default") or ("{text}",)
+        if self._shown is None or self._shown[0] is not settings:
+            self._shown = settings, display_of(settings, self.name, self._measure)
+        display = self._shown[1]
         rendered = render(
             begun.content,
-            forms,
-            self._measure,
+            display,
             message_class=begun.message_class,
             ref=begun.ref,
-            copy=copy if self._own.mark_copies else 1,
+            copy=self._copy(begun),
             sender=begun.client,
         )
+        if rendered.broke is not None:
+            log.error(
+                "text could not be filled in: {delivery} on {link}: {why}",
+                delivery=begun.delivery,
+                link=self.name,
+                why=rendered.broke,
+            )
+        return display, rendered
+
+    def _copy(self, begun: Begun, part: int = 1, known: PartsTaken | None = None) -> int:
+        """Which copy goes out, of the page or of one part of it: only what was in doubt may be a second."""
+        same = known is not None and begun.parts is not None and begun.parts.split == known.split
+        doubts = known.doubted.count(part) if known is not None and same else begun.doubts
+        return 1 + begun.copies_before + doubts
+
+    def _page(self, begun: Begun, text: str, copy: int, part: int = 1, parts: int = 1) -> Page:
         return Page(
             delivery=begun.delivery,
             public_id=begun.public_id,
-            correlation=begun.correlation,
+            correlation=of_part(begun.correlation, part),
             address=begun.address,
-            text=rendered.text,
+            text=text,
             message_class=begun.message_class,
             expires=begun.deadline,
             sender=begun.content.callback,
-            replies=begun.content.replies,
+            replies=begun.content.replies if part == parts else (),  # one is answered, not each part
             ref=begun.ref,
             copy=copy,
+            part=part,
+            parts=parts,
         )
 
     async def conclude(self, begun: Begun, conclusion: Conclusion) -> None:
@@ -593,7 +701,12 @@ class Lane:
         now = self._env.now()
         settings = self._settings()
         policy = policy_for(settings.classes[begun.message_class], self._own)
+        ours = conclusion.parts is not None and outcome.code in (NEXT_SESSION, AT_RATE)
+        if ours:  # the carrier did not say so: no try that counts
+            policy = msgspec.structs.replace(policy, max_tries=None)
         verdict = decide(outcome, begun, policy, now, self._env.random.random())
+        if ours:
+            verdict = msgspec.structs.replace(verdict, tries=0)
         if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
             verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
         token = token_of(outcome)
@@ -610,9 +723,10 @@ class Lane:
                 code=outcome.code,
                 why=outcome.why,
                 verdict=verdict,
-                refs=outcome.refs if isinstance(outcome, Taken) else (),
+                refs=conclusion.refs,
                 warning=outcome.warning if isinstance(outcome, Taken) else None,
                 transcript=conclusion.transcript,
+                parts=conclusion.parts,
             )
         )
         self._env.failpoint("T3")
@@ -624,9 +738,9 @@ class Lane:
                 "conclusion came too late: {delivery} on {link}", delivery=begun.delivery, link=self.name
             )
             return
+        if any(ref.enquire_at is not None for ref in conclusion.refs):
+            await self._plan_enquiry()
         if isinstance(outcome, Taken):
-            if any(ref.enquire_at is not None for ref in outcome.refs):
-                await self._plan_enquiry()
             took = seconds_between(begun.opened_at, now)
             self._metrics.handed_over(begun.message_class, took)
             if outcome.level > Level.HANDED_OVER:
@@ -827,7 +941,10 @@ class _Conversation:
 
     async def _attempt(self, begun: Begun) -> None:
         try:
-            conclusion = await self._lane.submit(begun, self._session)
+            most = self._own.per_session
+            spare = None if most is None else most - self._submitted
+            conclusion = await self._lane.submit(begun, self._session, spare)
+            self._submitted += conclusion.pages - 1
         finally:
             self.under_way -= 1
             self._ordinary -= not begun.message_class.pressing
@@ -842,6 +959,13 @@ class _Conversation:
             self._concluding -= 1
             if not self._concluding:
                 self._bell.ring(self)
+
+
+def _parts_of(begun: Begun, rendered: Rendered) -> PartsTaken:
+    """What is on record of the parts, unless the text is split in another way now: then nothing counts."""
+    if begun.parts is not None and begun.parts.split == rendered.split:
+        return begun.parts
+    return PartsTaken(rendered.split, len(rendered.texts))
 
 
 def _tell(result: object, what: str, link: LinkName) -> None:

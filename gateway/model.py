@@ -124,8 +124,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What a session is asked to submit: one delivery, rendered for its link.
 
     *correlation* is chosen by us before the first byte and stays the same over all tries of one delivery.
-    *text* fits the link as it is; *expires* is when the page is no longer worth having; *ref* is what people
-    call the message, where it has such a name.
+    *text* fits the link as it is, and is empty for a device that only sounds; *expires* is when the page is
+    no longer worth having; *ref* is what people call the message, where it has such a name. A text that does
+    not fit may go out as several *parts*, each a page with a correlation of its own.
     """
 
     delivery: DeliveryKey
@@ -139,6 +140,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     replies: tuple[str, ...] = ()
     ref: Ref | None = None
     copy: int = 1
+    part: int = 1
+    parts: int = 1
+
+
+def of_part(correlation: str, part: int) -> str:
+    """Our name for one part of a delivery: the first has the delivery's own, others the number behind it."""
+    return correlation if part == 1 else f"{correlation}-{part}"
 
 
 def checksum(link: str, address: str, content: bytes) -> int:

@@ -533,6 +533,12 @@ EVENTS = (
         "A mistake of ours in an adapter; the delivery is in doubt, and set aside after the third time.",
     ),
     Event(
+        "text could not be filled in: {delivery} on {link}: {why}",
+        "error",
+        (),
+        "A mistake of ours; only the class and the reference went out. `why` names the kind of error.",
+    ),
+    Event(
         "adapter of {link} broke while connecting",
         "critical",
         (),

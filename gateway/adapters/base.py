@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 from twisted.internet.defer import Deferred
 
+from gateway.alphabets import Alphabet, carry, length
 from gateway.env import Env
 from gateway.lines import Lines
 from gateway.model import Content, Instant, LinkName, MessageClass, Page, PublicId, Ref
@@ -21,13 +22,16 @@ from gateway.settings.types import LinkSettings, Objection, Path, Settings
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """How a text would go out over a link: one entry a part, exactly as the device shows it.
+    """How a text would go out over a link as one page, exactly as the device shows it.
 
-    *replaced* counts characters that the link cannot carry and that were replaced; *fits* is False if the
-    text needs more parts than the link allows.
+    One text; several only from a link that itself carries a long page in pieces, which its devices join
+    again. *transliterated* counts characters that are written otherwise (``é`` as ``e``), *replaced* those
+    that are lost; *fits* is False if it is more than the link takes as one page. What was measured once is
+    measured the same again, and a shorter text fits where a longer one does.
     """
 
     texts: tuple[str, ...]
+    transliterated: int = 0
     replaced: int = 0
     fits: bool = True
 
@@ -183,6 +187,23 @@ class Probing(Protocol):
 
 
 Measure = Callable[[str], Parts]
+
+
+def measuring(alphabet: Alphabet, limit: int) -> Measure:
+    """The measure of a link whose devices show at most *limit* characters of *alphabet*."""
+
+    def measure(text: str) -> Parts:
+        if text.isascii() and text.isprintable() and alphabet is not Alphabet.GSM:  # as nearly always
+            return Parts(texts=(text,), fits=len(text) <= limit)
+        carried = carry(text, alphabet)
+        return Parts(
+            texts=(carried.text,),
+            transliterated=carried.transliterated,
+            replaced=carried.replaced,
+            fits=length(carried.text, alphabet) <= limit,
+        )
+
+    return measure
 
 
 class Listener(Protocol):

@@ -10,9 +10,18 @@ import msgspec
 from msgspec import Meta
 from twisted.internet.defer import Deferred
 
-from gateway.adapters.base import AdapterSpec, Evidence, Findings, Measure, Parts, Session, Surroundings
+from gateway.adapters.base import (
+    AdapterSpec,
+    Evidence,
+    Findings,
+    Measure,
+    Session,
+    Surroundings,
+    measuring,
+)
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
+from gateway.alphabets import Alphabet
 from gateway.env import Address, Env, Tls
 from gateway.model import Instant, LinkName, MessageClass, Page, later
 from gateway.outcome import (
@@ -420,16 +429,7 @@ def _ceiling(settings: LinkSettings) -> Level:
 def _measure(settings: LinkSettings) -> Measure:
     own = settings.own
     assert isinstance(own, SnppSettings)
-    limit = own.max_chars
-
-    def measure(text: str) -> Parts:
-        if text.isascii() and text.isprintable():
-            return Parts(texts=(text,), fits=len(text) <= limit)
-        shown = "\n".join(codec.lines_of(text))
-        replaced = sum(not (c.isascii() and (c.isprintable() or c in "\r\n")) for c in text)
-        return Parts(texts=(shown,), replaced=replaced, fits=len(shown) <= limit)
-
-    return measure
+    return measuring(Alphabet.ASCII, own.max_chars)  # RFC 1861 4: "ASCII text" is all there is
 
 
 ADAPTER = AdapterSpec(

@@ -25,6 +25,7 @@ from gateway.adapters.base import (
 )
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
+from gateway.alphabets import Alphabet, carry
 from gateway.env import Address, Endpoint, Tls
 from gateway.lines import Line, NoLine
 from gateway.model import Instant, LinkName, Page, later
@@ -537,14 +538,17 @@ def measured(settings: LinkSettings) -> Measure:
     transparent, breaks = own.transparency != "never", _BREAKS[own.line_ends]
 
     def measure(text: str) -> Parts:
+        carried = carry(text, Alphabet.ASCII)
         try:
-            fields = codec.fields_of(text, transparent=transparent, breaks=breaks)
+            fields = codec.fields_of(carried.text, transparent=transparent, breaks=breaks)
         except InvalidValue:
-            return Parts(texts=(text[: own.max_chars],), fits=False)
-        shown = "\n".join(codec.unescaped(field.encode()).decode("ascii") for field in fields)
-        octets = sum(map(len, fields)) + len(fields) - 1
-        replaced = sum(not (c.isascii() and (c.isprintable() or c in "\r\n")) for c in text)
-        return Parts(texts=(shown,), replaced=replaced, fits=octets <= own.max_chars)
+            return Parts(texts=(carried.text[: own.max_chars],), fits=False)
+        return Parts(
+            texts=("\n".join(codec.unescaped(field.encode()).decode("ascii") for field in fields),),
+            transliterated=carried.transliterated,
+            replaced=carried.replaced,
+            fits=sum(map(len, fields)) + len(fields) - 1 <= own.max_chars,  # octets, with field ends
+        )
 
     return measure
 

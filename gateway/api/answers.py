@@ -50,6 +50,15 @@ class Note(Answer, frozen=True, kw_only=True):
     detail: str
 
 
+class PageShown(Answer, frozen=True, kw_only=True):
+    """What would go out over one way: a text, or one for each part of it."""
+
+    link: str
+    texts: tuple[str, ...]
+    cut: Annotated[bool, Meta(description="Characters of the text are missing.")]
+    replaced: Annotated[int, Meta(description="Characters that the device cannot show and that are lost.")]
+
+
 class Submitted(Answer, frozen=True, kw_only=True):
     """The answer to a message: it is on stable storage (unless it was a dry run)."""
 
@@ -67,6 +76,10 @@ class Submitted(Answer, frozen=True, kw_only=True):
     console: str | None = None
     plan: tuple[PlanStep, ...]
     warnings: tuple[Note, ...]
+    pages: Annotated[
+        tuple[PageShown, ...],
+        Meta(description="Of a dry run: what each way would show, but for the reference."),
+    ] = ()
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

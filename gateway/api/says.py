@@ -492,6 +492,8 @@ def _of_attempt(data: dict[str, Any], way: str, whose: str, link: str, a: Around
     due = data.get("due")
     again = f"; again at {a.time(Instant(due))}" if isinstance(due, int) else ""
     target = f" for {whose}" if whose else ""
+    if (missing := data.get("missing")) and isinstance(missing, list | tuple):
+        target += f" (part {missing[0]} of {data.get('parts')})"
     match _text(data, "outcome"):
         case "taken":
             warning = _text(data, "warning")
@@ -501,7 +503,8 @@ def _of_attempt(data: dict[str, Any], way: str, whose: str, link: str, a: Around
                 if ceiling is Level.HANDED_OVER
                 else "Not proof that it got there"
             )
-            return sentence(f"{way} took it{target}", f"But: {warning}" if warning else "", proof)
+            in_parts = f" in {data['parts']} parts" if isinstance(data.get("parts"), int) else ""
+            return sentence(f"{way} took it{target}{in_parts}", f"But: {warning}" if warning else "", proof)
         case "refused":
             return f"{way} refused it{target}{told}"
         case "later":

@@ -51,6 +51,7 @@ from gateway.observe import Metrics
 from gateway.paths import Paths
 from gateway.pursue import Pursue
 from gateway.receipt import Receipt
+from gateway.render import display_of
 from gateway.route import Outlook
 from gateway.settings.types import LinkSettings, Listen, Settings
 from gateway.store.base import MessageRow, Notice, Store
@@ -355,7 +356,9 @@ class House:
             assert link is not None
             spec = self._specs[link.adapter]
             own[name] = link
-            views[name] = LinkView(measure=spec.measure(link), ceiling=spec.ceiling(link))
+            views[name] = LinkView(
+                display=display_of(settings, name, spec.measure(link)), ceiling=spec.ceiling(link)
+            )
         self._own, self._links = own, views
 
     def _lane(self, name: LinkName) -> Lane:

@@ -52,7 +52,7 @@ _ENDS = {
 @click.option("--callback", metavar="NUMBER", help="Number to call; all that a numeric pager gets.")
 @click.option("--incident", metavar="NAME", help="Your name for the trouble: a repeat adds to it.")
 @click.option("--key", metavar="KEY", help="The same key again is the same message, not a second one.")
-@click.option("--dry-run", is_flag=True, help="Show who would be paged; store and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show who would be paged with what; store and send nothing.")
 @click.option("--no-wait", is_flag=True, help="Return when it is saved.")
 @on_daemon
 def send(
@@ -163,6 +163,9 @@ def _show_dry_run(at: Surface, answer: Document) -> None:
             f" {screen.clock(step['at'], at.zone)}  {step['to']}: {' + '.join(step['devices'])}  ",
             (step["why"], screen.QUIET),
         )
+    for page in answer.get("pages", ()):
+        for text in page["texts"]:
+            screen.say((f" {page['link']}: ", screen.QUIET), text)
     for warning in answer["warnings"]:
         screen.say((" ! ", screen.WARNING), warning["detail"])
 

@@ -15,10 +15,12 @@ from gateway.settings import patterns, receivers
 from gateway.settings.complaints import LISTED, Complaints, Mark, quoted
 from gateway.settings.document import Entries, place
 from gateway.settings.kinds import KINDS, Unfit, is_loopback
-from gateway.settings.types import Adapter, ClientSettings, Person, Settings, Tell
+from gateway.settings.types import TEXTS, Adapter, ClientSettings, Person, Settings, Tell
 
 _ADDRESS = re.compile(r"[!-~]{1,254}")  # one word of ASCII, whatever the carrier; patterns.MAX_ADDRESS
 EVERYONE = "everyone"
+DISCREET = "no-patient-data"  # texts whose names begin so keep the message itself off their carriers
+TELLING = ("{text}", "{short}", "{details}", "{replies}")  # placeholders of the client's own words
 
 
 def crosscheck(
@@ -140,6 +142,11 @@ class _Check:
                 last = (*path, f"[{len(forms) - 1}]")
                 remedy = 'End with a form without {text}, such as "CB {callback} {ref}".'
                 self._wrong(last, "the last form may not fit, as {text} may be long.", remedy)
+            for n, form in enumerate(forms):
+                if name.startswith(DISCREET) and (held := [one for one in TELLING if one in form]):
+                    what = f"holds {held[0]}, but a text of this name says nothing of the message."
+                    remedy = f'Write "{TEXTS[DISCREET][0]}", or choose another name.'
+                    self._wrong((*path, f"[{n}]"), what, remedy)
 
     def plans(self) -> None:
         """A plan says something for each class that a client may use, in names of devices that exist."""

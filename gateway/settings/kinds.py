@@ -286,7 +286,7 @@ def _code(text: str) -> str:
     return text
 
 
-PLACEHOLDERS = ("text", "short", "callback", "ref", "class", "sender")
+PLACEHOLDERS = ("text", "short", "details", "callback", "ref", "class", "code", "sender", "replies")
 
 
 def _form(text: str) -> str:

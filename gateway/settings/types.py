@@ -269,7 +269,13 @@ CLASSES: Mapping[MessageClass, ClassSettings] = {
 }
 
 TEXTS: Mapping[str, tuple[str, ...]] = {
-    "default": ("{text} CB {callback} {ref}", "{short} CB {callback} {ref}", "CB {callback} {ref}")
+    "default": (
+        "{text} CB {callback} {ref}\n{details}",
+        "{short} CB {callback} {ref}",
+        "CB {callback} {ref}",
+    ),
+    "no-patient-data": ("{class}: call {callback} {ref}", "{class} {ref}"),
+    "numeric": ("{callback}", "{text}", "{code}"),
 }
 
 
@@ -372,6 +378,16 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         Duration | None, Meta(gt=0, description="For the carrier's answer; none: the adapter's.")
     ] = None
     idle: Annotated[Duration, Meta(description="How long a conversation without work is kept.")] = 5.0
+    too_long: Annotated[
+        Literal["cut", "split", "refuse"],
+        Meta(
+            description="What is done with a text that does not fit: `cut` it, `split` it into parts, or"
+            " `refuse` the form that holds it, so that a shorter one goes out."
+        ),
+    ] = "cut"
+    parts: Annotated[
+        int, Meta(ge=1, le=9, description="Pages that one text is split into at most; the last one is cut.")
+    ] = 4
     mark_copies: Annotated[bool, Meta(description="Mark what may be a second copy with ` (copy 2)`.")] = True
     costly: Annotated[bool, Meta(description="Ask a person before a second copy is sent.")] = False
     breaker: Annotated[Breaker, Meta(description="When a failing link is rested.")] = Breaker()
@@ -389,6 +405,12 @@ class DeviceRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Pattern | None,
         Meta(description="Regular expression that a whole address must match (ASCII); none: anything."),
     ] = None
+    shows: Annotated[
+        Literal["text", "numeric", "tone"],
+        Meta(
+            description="What its devices show: texts, a number alone, or nothing but that they were paged."
+        ),
+    ] = "text"
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -54,6 +54,7 @@ class SnppQuirks(msgspec.Struct, frozen=True, kw_only=True):
     silent: Annotated[bool, Meta(description="Say yes and let nothing reach the pager.")] = False
     rate: Annotated[Rate | None, Meta(description="Pages taken; above it SEND is answered 421.")] = None
     progress: Annotated[tuple[Progress, ...], Meta(description="What MSTAtus says over time.")] = ()
+    tone_only: Annotated[bool, Meta(description="Take pages without a text, too.")] = False
     login: Annotated[str | None, Meta(description="`name` or `name:password` that must log in.")] = None
 
 
@@ -67,7 +68,11 @@ class SimulatedSnpp:
         self._bucket = None if quirks.rate is None else Bucket(quirks.rate, env.now())
         self._tags: dict[tuple[str, str], Instant] = {}
         self.truth = truth
-        rules = s.ServerRules(greeting="Simulated paging terminal ready", login_needed=bool(quirks.login))
+        rules = s.ServerRules(
+            greeting="Simulated paging terminal ready",
+            login_needed=bool(quirks.login),
+            tone_only=quirks.tone_only,
+        )
         self.factory = _Lossy(self, quirks, env, rules)
 
     async def listen(self, at: str) -> Port:

@@ -133,10 +133,37 @@ class Intake(Protocol):
 # ---------------------------------------------------------------- out: dispatch
 
 
+class PartsTaken(msgspec.Struct, frozen=True, array_like=True):
+    """What became of the parts of a delivery that goes out as several pages: *of* how many, *split* how.
+
+    *taken* are those that the carrier took: they are not sent again. *doubted* are those that left us without
+    an answer, once for each time.
+    """
+
+    split: int
+    of: int
+    taken: tuple[int, ...] = ()
+    doubted: tuple[int, ...] = ()
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The parts that the carrier is not known to have taken, in order."""
+        return tuple(part for part in range(1, self.of + 1) if part not in self.taken)
+
+    def with_taken(self, *parts: int) -> PartsTaken:
+        """The same after the carrier took *parts*, too."""
+        taken = tuple(sorted({*self.taken, *(part for part in parts if 1 <= part <= self.of)}))
+        return PartsTaken(self.split, self.of, taken, self.doubted)
+
+    def with_doubt(self, *parts: int) -> PartsTaken:
+        """The same after nobody knows whether the carrier took *parts*."""
+        return PartsTaken(self.split, self.of, self.taken, (*self.doubted, *parts))
+
+
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery that was begun (T2), with all that an attempt needs. *tries* etc. count concluded ones.
 
-    *leg* is the index in the message's plan; *has_incident* whether anybody pursues it.
+    *parts* is set once it was tried in several parts.
     """
 
     delivery: DeliveryKey
@@ -161,6 +188,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Instant
     last: bool = True
     copies_before: int = 0
+    parts: PartsTaken | None = None
 
 
 class Missed(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +239,8 @@ class Concluded(msgspec.Struct, frozen=True, kw_only=True):
     """T3 in one value: outcome, carrier refs, next state and due; the incident becomes due.
 
     *code* and *why* are the carrier's words, shortened and without secrets or message text. *transcript*
-    is the redacted exchange of a failed attempt.
+    is the redacted exchange of a failed attempt. *parts* is set for what goes out in several parts: *refs*
+    may then name what was taken although others were not.
     """
 
     delivery: DeliveryKey
@@ -228,6 +257,7 @@ class Concluded(msgspec.Struct, frozen=True, kw_only=True):
     refs: tuple[CarrierRef, ...] = ()
     warning: str | None = None
     transcript: str | None = None
+    parts: PartsTaken | None = None
 
 
 class Lapsed(msgspec.Struct, frozen=True, kw_only=True):

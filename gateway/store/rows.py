@@ -40,6 +40,7 @@ from gateway.store.base import (
     IncidentRow,
     LegFacts,
     MessageRow,
+    PartsTaken,
     Then,
 )
 
@@ -106,6 +107,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     opened_at: Instant
     changed_at: Instant
     checksum: int
+    parts: PartsTaken | None = None
 
 
 class Incident(msgspec.Struct, kw_only=True):
@@ -208,13 +210,14 @@ def correlation(public_id: PublicId, delivery: DeliveryKey) -> str:
     return f"{public_id[-8:]}-{delivery:x}"
 
 
-def delivery_of(name: str) -> DeliveryKey | None:
-    """The key within a name that ``correlation`` may have made; None for anything else."""
+def delivery_of(name: str) -> tuple[DeliveryKey, int] | None:
+    """The key within a name that ``correlation`` may have made, and which part it is of (model.of_part); None
+    for anything else."""
     found = _CORRELATION.fullmatch(name.lower())
-    return None if found is None else DeliveryKey(int(found[1], 16))
+    return None if found is None else (DeliveryKey(int(found[1], 16)), int(found[2] or 1))
 
 
-_CORRELATION = re.compile(rf"[{BASE32}]{{8}}-([0-9a-f]{{1,15}})", re.ASCII)
+_CORRELATION = re.compile(rf"[{BASE32}]{{8}}-([0-9a-f]{{1,15}})(?:-([2-9]))?", re.ASCII)
 
 
 # ---------------------------------------------------------------- folds
@@ -413,6 +416,7 @@ def begun_of(row: Delivery, message: Message) -> Begun:
         deadline=row.deadline,
         last=row.last,
         copies_before=row.copies_before,
+        parts=row.parts,
     )
 
 

@@ -22,6 +22,7 @@ from gateway.model import (
     MessageKey,
     checksum,
     later,
+    of_part,
 )
 from gateway.outcome import Level
 from gateway.store.base import (
@@ -233,6 +234,8 @@ def attempt_data(done: Concluded) -> dict[str, Any]:
         data["warning"] = done.warning
     if done.transcript is not None:
         data["transcript"] = done.transcript
+    if done.parts is not None:
+        data |= {"parts": done.parts.of, "missing": done.parts.missing}
     return data
 
 
@@ -290,6 +293,10 @@ def settle(book: Book, row: Delivery, now: Instant) -> None:
         row.copies_before = max(row.copies_before, other_copies(book, row))
         if row.copies_before + row.doubts >= DOUBTS_PER_CHAIN:
             policy = "hold"
+    if policy == "assume" and row.parts is not None:
+        row.parts = row.parts.with_taken(*row.parts.doubted)
+        if row.parts.missing:  # they have never left us: nothing to assume
+            policy = "resend"
     if policy != "resend":
         row.reason = {"assume": "assumed", "hold": "in_doubt", "quarantine": "quarantined"}[policy]
     move(book, row, SETTLED_BY[policy], now)
@@ -649,7 +656,8 @@ def catch_up(book: Book, row: Delivery, receipts: Iterable[Receipt], now: Instan
     """Apply receipts that came before the submit of *row* concluded."""
     for receipt in receipts:
         named = book.named(receipt.evidence, receipt.link)
-        part = named[1] if named and named[0] == row.key else receipt.evidence.part
+        ours = delivery_of(receipt.evidence.ref) or (row.key, 1)
+        part = named[1] if named and named[0] == row.key else max(ours[1], receipt.evidence.part)
         receipt.delivery, receipt.message, receipt.pending = row.key, row.message, False
         book.save_receipt(receipt)
         _apply(book, row, part, receipt.evidence, now)
@@ -660,13 +668,13 @@ def _match(book: Book, link: LinkName, evidence: Evidence) -> tuple[Delivery | N
     if named is not None:
         return book.delivery(named[0]), named[1]
     ours = delivery_of(evidence.ref)  # the carrier repeats our own name for it
-    row = None if ours is None else book.delivery(ours)
-    if row is None or row.link != link:
+    row = None if ours is None else book.delivery(ours[0])
+    if ours is None or row is None or row.link != link:
         return None, 1
     message = book.message(row.message)
-    if message is None or correlation(message.public_id, row.key) != evidence.ref.lower():
+    if message is None or of_part(correlation(message.public_id, row.key), ours[1]) != evidence.ref.lower():
         return None, 1
-    return row, evidence.part
+    return row, max(ours[1], evidence.part)
 
 
 def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instant) -> bool:
@@ -676,10 +684,15 @@ def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instan
     late = heard >= Level.HANDED_OVER and (
         row.state in (State.DOUBT, State.HELD) or (row.state is State.WAITING and row.dup_risk)
     )
+    if row.parts is not None and heard >= Level.HANDED_OVER:
+        row.parts = row.parts.with_taken(part)
+        late = late and not row.parts.missing  # one part proves nothing of the others
     if late:
         move(book, row, Happening.LATE_PROOF, now)
         book.event(row.message, now, "late_proof", row.key, {"state": evidence.state})
     level = proven(parts) if parts else heard
+    if row.parts is not None and len({number for number, _ in parts}) < row.parts.of:
+        level = min(level, Level.HANDED_OVER)  # of the other parts nothing more is known
     if row.state in FINAL and level > row.level:
         row.level = level
         if level >= Level.ON_DEVICE:  # it arrived after all, every part of it

@@ -12,8 +12,11 @@ from adapters import knock
 from adapters.defects import DEFECTS, exercise_of
 from adapters.scene import Exercise
 from adapters.suite import PROPERTIES, failures
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import gateway.adapters
+from gateway.adapters.base import Parts
 
 ROOT = Path(__file__).parents[2]
 BUILT_IN = sorted(
@@ -53,6 +56,20 @@ def test_what_is_missing_is_named() -> None:
 def test_adapter_keeps_the_contract(name, check) -> None:
     """What the property's own docstring says holds for every adapter."""
     check(EXERCISES[name])
+
+
+@given(st.text(max_size=400), st.integers(0, 400))
+@settings(max_examples=60, deadline=None)
+def test_what_is_measured_once_is_measured_the_same_again(text: str, size: int) -> None:
+    """A text as the device shows it goes out as it is, and where it fits a shorter one does: or it could not
+    be cut and split."""
+    for name in BUILT_IN:
+        exercise = EXERCISES[name]
+        for way in exercise.ways:
+            measure = exercise.adapter.measure(way)
+            found = measure(text)
+            assert measure("".join(found.texts)) == Parts(texts=found.texts, fits=found.fits), name
+            assert measure(text[:size]).fits or not found.fits, name
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.errors import Conflict, ImpossibleMove, StoreFull
 from gateway.lifecycle import Happening, State
-from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later
+from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later, of_part
 from gateway.outcome import CarrierRef, Level
-from gateway.store.base import Advance, Missed, NewIncident
+from gateway.store.base import Advance, Missed, NewIncident, PartsTaken
 from gateway.store.rows import accepts, correlation, delivery_of
 from tests.contract.store_case import FAX, HOUR, LEGS, WEB, Case, MemoryCase, SqliteCase
 from tests.gateway.store_env import START, StoreEnv, run
@@ -271,7 +271,8 @@ def test_the_correlation_is_kept_over_all_tries(case: Case) -> None:
     case.conclude(first, Happening.LATER, due=case.now, tries=1)
     (second,) = case.begin()
     assert second.correlation == first.correlation == correlation(first.public_id, first.delivery)
-    assert delivery_of(first.correlation) == first.delivery
+    assert delivery_of(first.correlation) == (first.delivery, 1)
+    assert delivery_of(of_part(first.correlation, 3)) == (first.delivery, 3)
     assert second.tries == 1
 
 
@@ -1370,3 +1371,100 @@ def test_accepting_into_an_incident_needs_no_key(case: Case) -> None:
     new = NewIncident(key=None, plan=LEGS, due=case.now)
     stored = [case.accept(case.new(incident=new, until=Level.ACKNOWLEDGED)) for _ in range(2)]
     assert case.row(stored[0]).incident != case.row(stored[1]).incident
+
+
+# ---------------------------------------------------------------- pages in parts
+
+
+def in_parts(case: Case, *taken: int, doubted: tuple[int, ...] = ()) -> PartsTaken:
+    return PartsTaken(7, 3).with_taken(*taken).with_doubt(*doubted)
+
+
+def test_parts_that_were_taken_are_remembered(case: Case) -> None:
+    """What the carrier took of a page in parts is known at the next try, after a crash, too; and the timeline
+    says which are missing."""
+    stored = case.accept()
+    (begun,) = case.begin()
+    assert begun.parts is None
+    case.conclude(begun, Happening.LATER, outcome="later", due=case.now, tries=1, parts=in_parts(case, 1))
+    case.crash()
+    case.hold()
+    (again,) = case.begin()
+    assert again.parts == in_parts(case, 1)
+    (event,) = [one for one in case.row(stored).timeline if one.kind == "attempt"]
+    assert (event.data["parts"], tuple(event.data["missing"])) == (3, (2, 3))
+
+
+def test_the_level_is_the_lowest_of_its_parts(case: Case) -> None:
+    """A receipt for one part of three proves nothing of the others, even if those cannot be asked about."""
+    stored = case.accept()
+    (begun,) = case.begin()
+    case.conclude(begun, refs=case.refs("a", "b"), parts=in_parts(case, 1, 2, 3))
+    case.report("a", "read", level=Level.READ)
+    case.report("b", "read", level=Level.ON_DEVICE)
+    assert case.row(stored).level is Level.HANDED_OVER
+
+
+def test_a_receipt_settles_the_doubt_about_its_own_part(case: Case) -> None:
+    """Part two was in doubt and has arrived: only the third is still to be sent. When the last one is proven,
+    too, the page was taken."""
+    stored = case.accept()
+    (begun,) = case.begin()
+    case.conclude(
+        begun,
+        Happening.IN_DOUBT,
+        outcome="in_doubt",
+        due=later(case.now, 60),
+        then="resend",
+        doubts=1,
+        parts=in_parts(case, 1, doubted=(2,)),
+    )
+    case.report(of_part(begun.correlation, 2), "delivered", level=Level.ON_DEVICE)
+    assert case.delivery(stored).state is State.DOUBT
+    case.wait(60)
+    case.lapse()
+    (again,) = case.begin()
+    assert again.parts is not None
+    assert again.parts.missing == (3,)
+    case.conclude(
+        again,
+        Happening.IN_DOUBT,
+        outcome="in_doubt",
+        due=later(case.now, 60),
+        then="hold",
+        doubts=1,
+        parts=again.parts.with_doubt(3),
+    )
+    case.report(of_part(begun.correlation, 3), "delivered", level=Level.ON_DEVICE)
+    assert case.delivery(stored).state is State.TAKEN
+
+
+def test_only_what_left_us_is_assumed_to_have_arrived(case: Case) -> None:
+    """Where a doubt is settled by assuming, parts that were never sent are sent."""
+    stored = case.accept()
+    (begun,) = case.begin()
+    doubt = {"outcome": "in_doubt", "due": later(case.now, 60), "then": "assume", "doubts": 1}
+    case.conclude(begun, Happening.IN_DOUBT, parts=in_parts(case, 1, doubted=(2,)), **doubt)
+    case.wait(60)
+    case.lapse()
+    (again,) = case.begin()
+    assert again.parts is not None
+    assert again.parts.missing == (3,)
+    case.conclude(again, Happening.IN_DOUBT, parts=again.parts.with_doubt(3), **doubt)
+    case.wait(60)
+    case.lapse()
+    assert case.delivery(stored).state is State.TAKEN
+
+
+def test_a_receipt_that_comes_early_is_about_its_own_part(case: Case) -> None:
+    """The carrier told of part two before we had written down that it is in doubt: it counts for part two."""
+    case.accept()
+    (begun,) = case.begin()
+    case.report(of_part(begun.correlation, 2), "delivered", level=Level.ON_DEVICE)
+    doubt = {"outcome": "in_doubt", "due": later(case.now, 60), "then": "resend", "doubts": 1}
+    case.conclude(begun, Happening.IN_DOUBT, parts=in_parts(case, 1, doubted=(2,)), **doubt)
+    case.wait(60)
+    case.lapse()
+    (again,) = case.begin()
+    assert again.parts is not None
+    assert again.parts.missing == (3,)

@@ -15,15 +15,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.env import public_id
 from gateway.errors import GatewayError
 from gateway.lifecycle import LIFE, OPEN, Happening, State
-from gateway.model import Instant, LinkName, MessageClass, Ref, later
+from gateway.model import Instant, LinkName, MessageClass, Ref, later, of_part
 from gateway.outcome import Level
-from gateway.store.base import Advance, Begun, Missed, Stored, Telling
+from gateway.store.base import Advance, Begun, Missed, PartsTaken, Stored, Telling
 from tests.contract.store_case import EVERYTHING, FAX, WEB, Case, MemoryCase, SqliteCase, comparable
 from tests.gateway.store_env import StoreEnv, run
 
 LINKS = st.sampled_from([WEB, FAX])
 CLASSES = st.sampled_from(list(MessageClass))
 AFTER_BEGUN = [happening for state, happening in LIFE if state is State.BEGUN]
+PARTS = st.builds(
+    lambda of, taken, doubted: PartsTaken(7, of).with_taken(*taken).with_doubt(*doubted),
+    st.integers(2, 3),
+    st.lists(st.integers(1, 3), max_size=3),
+    st.lists(st.integers(1, 3), max_size=2),
+)
 SECONDS = st.sampled_from([0.0, 1.0, 5.0, 60.0])
 
 
@@ -156,11 +162,20 @@ class Twins(RuleBasedStateMachine):
         then=st.sampled_from(["resend", "assume", "hold", "quarantine"]),
         due=SECONDS,
         refs=st.integers(0, 2),
+        parts=st.none() | PARTS,
     )
-    def conclude(self, data: st.DataObject, happening: Happening, then: str, due: float, refs: int) -> None:
+    def conclude(
+        self,
+        data: st.DataObject,
+        happening: Happening,
+        then: str,
+        due: float,
+        refs: int,
+        parts: PartsTaken | None,
+    ) -> None:
         begun = self.begun.pop(data.draw(st.integers(0, len(self.begun) - 1)))
         names = [f"r{len(self.refs) + n}" for n in range(refs)]
-        self.refs += [*names, begun.correlation]
+        self.refs += [*names, begun.correlation, of_part(begun.correlation, 2)]
         self.both(
             lambda case: case.conclude(
                 begun,
@@ -171,6 +186,7 @@ class Twins(RuleBasedStateMachine):
                 doubts=1 if happening is Happening.IN_DOUBT else 0,
                 refs=case.refs(*names),
                 reason="because",
+                parts=parts,
             )
         )
 

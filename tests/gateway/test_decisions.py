@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.adapters.base import Parts
 from gateway.app.adapters import specs
 from gateway.lifecycle import LIFE, Happening, State, after
 from gateway.model import (
@@ -26,7 +25,6 @@ from gateway.model import (
 )
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
 from gateway.pacing import Breaker, Bucket, RetryBudget
-from gateway.render import render
 from gateway.retry import Policy, decide, wait_after
 from gateway.route import NoSuchTarget, Outlook, expand, legs
 from gateway.settings import load
@@ -276,52 +274,6 @@ def test_retries_are_budgeted() -> None:
     dues = [budget.spread(later(NOW, 1), NOW) for _ in range(40)]
     for start in dues:
         assert sum(start <= due < later(start, 60) for due in dues) <= 10
-
-
-# ---------------------------------------------------------------- render
-
-
-def limited(size: int) -> object:
-    return lambda text: Parts(texts=(text,), fits=len(text) <= size)
-
-
-FORMS = ("{text} CB {callback} {ref}", "{short} CB {callback} {ref}", "CB {callback} {ref}")
-
-
-@given(st.text(max_size=400), st.integers(25, 240), st.booleans(), st.integers(1, 4))
-@settings(max_examples=200)
-def test_whatever_the_text_a_page_goes_out(text: str, size: int, callback: bool, copy: int) -> None:
-    """No text, however long, keeps a page from going out, and nothing is left to be cut by the far end."""
-    shown = render(
-        Content(text=text, callback="4411" if callback else None),
-        FORMS,
-        limited(size),  # type: ignore[arg-type]
-        message_class=MessageClass.CRITICAL,
-        ref=None,
-        copy=copy,
-    )
-    assert len(shown.text) <= size
-    assert f"(copy {copy})" in shown.text or copy == 1
-
-
-def test_the_first_form_that_fits_goes_out() -> None:
-    """A short pager gets the short form, a numeric one the call-back number."""
-
-    def shown(size: int) -> str:
-        content = Content(
-            text="Cath lab 2: STEMI in 10 min. Bring the crash cart to the second floor now", callback="4411"
-        )
-        return render(
-            content,
-            FORMS,
-            limited(size),
-            message_class=MessageClass.CRITICAL,
-            ref="7K3M",  # type: ignore[arg-type]
-        ).text
-
-    assert shown(240).endswith("second floor now CB 4411 7K3M")
-    assert shown(80).endswith("... CB 4411 7K3M")
-    assert shown(20) == "CB 4411 7K3M"
 
 
 def test_level_only_says_what_was_heard() -> None:

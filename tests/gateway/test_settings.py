@@ -271,6 +271,11 @@ def test_a_file_that_is_not_there() -> None:
             "8:17: texts.short[0]: the last form may not fit, as {text} may be long. "
             'End with a form without {text}, such as "CB {callback} {ref}".',
         ),
+        (
+            "texts: {no-patient-data-mail: ['{class} {short}', 'Call {callback}']}",
+            "8:32: texts.no-patient-data-mail[0]: holds {short}, but a text of this name says nothing of the "
+            'message. Write "{class}: call {callback} {ref}", or choose another name.',
+        ),
         ("texts: {short: []}", '8:16: texts.short: has no form. Write ["{short} CB {callback} {ref}"].'),
     ],
 )
@@ -333,7 +338,7 @@ def test_what_does_not_fit_together(line: str, said: str) -> None:
         (
             "    links:",
             "    text: shrt\n    links:",
-            '4:11: carriers.spok.text: there is no text "shrt". There is: default.',
+            '4:11: carriers.spok.text: there is no text "shrt". There are: default, no-patient-data, numeric.',
         ),
         (
             "    links:",

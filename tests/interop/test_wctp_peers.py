@@ -23,8 +23,6 @@ from tests.crash.rig import HOME, Process, free_port, until
 
 pytestmark = pytest.mark.peers
 
-pytest.importorskip("gateway.adapters.wctp")  # until the adapter is here
-
 TOKEN = "wctp-peers-token"
 SETTINGS = """\
 site: {{name: Peers, store: "sqlite:gateway.db"}}

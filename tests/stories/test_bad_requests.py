@@ -42,18 +42,19 @@ def test_b12_b17_what_is_not_granted_is_not_paged(tell: Tell) -> None:
 
 
 def test_b13_what_a_pager_cannot_show_is_replaced_and_said(tell: Tell) -> None:
-    """Emoji on a 7-bit pager: question marks, and a warning that counts them."""
+    """Emoji on a 7-bit pager: their names; other writing: question marks; and a warning that counts them."""
     story = tell(SETTINGS, terminals={ONE: {}})
-    body = {"to": "alice", "text": "bed 4 \U0001f525\U0001f691"}
+    body = {"to": "alice", "text": "bed 4 \U0001f525\U0001f691 \u5e8a"}
     _, answer = call(story, "POST", "/v1/messages", body, token=TOKEN)
     assert answer["warnings"] == [
         {
             "code": "characters-replaced",
-            "detail": "spok.one cannot carry 2 characters of the text: replaced",
+            "detail": "spok.one: cannot show 3 characters of the text as written, 1 of them lost:"
+            " 25 characters go out",
         }
     ]
     story.forward(5)
-    assert [copy.text for copy in story.copies()] == ["bed 4 ??"]
+    assert [copy.text for copy in story.copies()] == ["bed 4 [fire][ambulance] ?"]
 
 
 @pytest.mark.parametrize(

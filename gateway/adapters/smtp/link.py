@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 
-from gateway.adapters.base import Findings, Measure, Parts, Session, Surroundings
+from gateway.adapters.base import Findings, Measure, Session, Surroundings, measuring
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
 from gateway.adapters.smtp.answers import in_short, outcome_of
 from gateway.adapters.smtp.settings import SmtpSettings, own_of
+from gateway.alphabets import Alphabet
 from gateway.env import Address, Env, Tls
 from gateway.model import LinkName, MessageClass, Page
 from gateway.outcome import About, CarrierRef, NotSent, Outcome, Refused, Taken
@@ -242,15 +243,6 @@ def _credentials(own: SmtpSettings) -> str:
 
 
 def measured(settings: LinkSettings) -> Measure:
-    """How a text goes out: any Unicode, counted as it is shown; controls become blanks."""
-    limit = own_of(settings).max_chars
-
-    def measure(text: str) -> Parts:
-        if text.isprintable():
-            return Parts(texts=(text,), fits=len(text) <= limit)
-        kept = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-        shown = "\n".join(map(printable, kept.split("\n")))
-        replaced = sum(one != other for one, other in zip(kept, shown, strict=True))
-        return Parts(texts=(shown,), replaced=replaced, fits=len(shown) <= limit)
-
-    return measure
+    """How a text goes out: counted as it is shown, in any Unicode unless the settings say otherwise."""
+    own = own_of(settings)
+    return measuring(Alphabet(own.charset), own.max_chars)

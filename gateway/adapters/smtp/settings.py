@@ -68,6 +68,10 @@ class SmtpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_chars: Annotated[
         int, Meta(ge=1, le=50_000, description="Characters that a mail gets; 240 for pagers by mail.")
     ] = 10_000
+    charset: Annotated[
+        Literal["utf-8", "ascii"],
+        Meta(description="Characters that a mail is written in; `ascii` for pagers by mail."),
+    ] = "utf-8"
 
     @property
     def sender(self) -> tuple[m.HeaderText | None, m.Mailbox]:

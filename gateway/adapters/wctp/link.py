@@ -13,17 +13,17 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from gateway.adapters.base import Evidence, Findings, Link, Measure, Parts, Session, Surroundings
+from gateway.adapters.base import Evidence, Findings, Link, Measure, Session, Surroundings, measuring
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
 from gateway.adapters.wctp import reports
 from gateway.adapters.wctp.answers import in_short, outcome_of
 from gateway.adapters.wctp.settings import WctpSettings, own_of
+from gateway.alphabets import Alphabet
 from gateway.model import Instant, LinkName, MessageClass, Page, later, seconds_between
 from gateway.outcome import About, CarrierRef, InDoubt, NotSent, Outcome, Refused, Taken
 from gateway.settings.types import LinkSettings
 from gateway.web.client import Answered, Unanswered, Wire, connect, request_of
-from protocols.text import printable
 from protocols.wctp import answers, codec
 from protocols.wctp import messages as m
 from protocols.wctp.messages import Code, InvalidValue
@@ -530,13 +530,6 @@ def _basic(login: str, password: str) -> str:
 
 
 def measured(settings: LinkSettings) -> Measure:
-    """How a text goes out: any Unicode; a blank for what XML cannot carry."""
-    limit = own_of(settings).max_chars
-
-    def measure(text: str) -> Parts:
-        kept = text.replace("\r\n", "\n").replace("\r", "\n")
-        shown = "\n".join(map(printable, kept.split("\n")))
-        replaced = sum(one != other for one, other in zip(kept, shown, strict=True))
-        return Parts(texts=(shown,), replaced=replaced, fits=len(shown) <= limit)
-
-    return measure
+    """How a text goes out: what the link's devices show; XML carries it all."""
+    own = own_of(settings)
+    return measuring(Alphabet(own.charset), own.max_chars)

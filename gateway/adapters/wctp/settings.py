@@ -76,6 +76,10 @@ class WctpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     ] = "mcr"
     max_chars: Annotated[int, Meta(ge=1, le=m.MAX_TEXT, description="Characters that a device gets.")] = 240
+    charset: Annotated[
+        Literal["ascii", "latin1", "gsm", "utf-8"],
+        Meta(description="Characters that its devices show; others are spelled in these."),
+    ] = "ascii"
     version: Annotated[
         str, Meta(description="`1.0` to `1.3`, or a wctpVersion just as the carrier spells it.")
     ] = "1.3"

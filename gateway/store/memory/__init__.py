@@ -801,6 +801,7 @@ def _conclude(book: MemoryBook, done: Concluded) -> bool:
     row.doubts += verdict.doubts
     row.level = max(row.level, level)
     row.reason, row.code, row.why = verdict.reason, done.code, done.why
+    row.parts = done.parts or row.parts
     book.event(done.message, done.ended, "attempt", row.key, units.attempt_data(done))
     if row.stop and row.state in units.STOPPABLE:
         row.reason = "stopped"

@@ -31,7 +31,7 @@ _MESSAGE = """key, public_id, client, recipients AS "to", content, class AS mess
 _DELIVERY = """key, message, incident, (SELECT link FROM lane WHERE lane.lane = delivery.lane) AS link,
     class AS message_class, state, leg, last, copies_before, person, device, address, due, deadline, level,
     tries, connects, doubts, dup_risk, possibly_sent, stop, fence, begun_at, correlation, policy, reason,
-    code, why, setback, opened_at, changed_at, checksum"""
+    code, why, setback, opened_at, changed_at, checksum, parts"""
 _INCIDENT = """key, client, dedup, message, class AS message_class, plan, due, begun_at, step_started,
     version, ending, ended_at, accepted_by, accepted_at, muted_until"""
 _NOTICE = "key, message, client, n, seq, kind, at, state, due, tries, tried"
@@ -117,6 +117,7 @@ class Reader:
         for row in found:
             for flag in ("last", "dup_risk", "possibly_sent", "stop"):
                 row[flag] = bool(row[flag])
+            row["parts"] = None if row["parts"] is None else msgspec.json.decode(row["parts"])
         return [msgspec.convert(row, Delivery) for row in found]
 
     def incidents(self, where: str, *values: Any) -> list[Incident]:
@@ -342,7 +343,8 @@ class Tx(Reader):
     def save_delivery(self, row: Delivery) -> None:
         marks = ", ".join(f"{name} = ?" for name in _CHANGING)
         values = [getattr(row, name) for name in _CHANGING]
-        self.db.execute(f"UPDATE delivery SET {marks} WHERE key = ?", (*values, row.key))
+        parts = None if row.parts is None else _plain.encode(row.parts).decode()
+        self.db.execute(f"UPDATE delivery SET {marks}, parts = ? WHERE key = ?", (*values, parts, row.key))
 
     def add_delivery(self, row: Delivery) -> None:
         self.open += row.state in OPEN

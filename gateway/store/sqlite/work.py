@@ -24,7 +24,7 @@ from gateway.model import (
 )
 from gateway.outcome import CarrierRef, Level
 from gateway.store import units
-from gateway.store.base import Begun, Concluded, Enquiry, Lapsed, Missed, Taking
+from gateway.store.base import Begun, Concluded, Enquiry, Lapsed, Missed, PartsTaken, Taking
 from gateway.store.rows import MANY, MISSED, NOBODY, correlation, decoded
 from gateway.store.sqlite.reader import ReadThread
 from gateway.store.sqlite.tx import Reader, Tx, query, write
@@ -76,6 +76,7 @@ class _Due(msgspec.Struct, array_like=True, frozen=True):
     copies: int
     due: Instant | None
     checksum: int
+    parts: PartsTaken | None
 
 
 _COPIES = (  # units.device_copies, for the rows that have other legs
@@ -87,7 +88,8 @@ _COPIES = (  # units.device_copies, for the rows that have other legs
 _DUE = (
     "json_array(d.key, d.message, d.incident, m.public_id, m.ref, m.client, m.content, d.class, d.person,"
     " d.device, d.address, d.correlation, d.tries, d.connects, d.doubts, d.dup_risk, d.opened_at, d.begun_at,"
-    f" d.deadline, d.last, d.copies_before, iif(d.incident IS NULL, 0, {_COPIES}), d.due, d.checksum)"
+    f" d.deadline, d.last, d.copies_before, iif(d.incident IS NULL, 0, {_COPIES}), d.due, d.checksum,"
+    " json(d.parts))"
 )
 _JOINED = "FROM delivery d JOIN message m ON m.key = d.message WHERE d.key"
 
@@ -136,7 +138,6 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             results.append(Taking(begun=(), next_due=None))
             continue
         begun: list[Begun] = []
-        to_device: Counter[tuple[int, str, str | None]] = Counter()  # copies that are begun here
         pressing = ordinary = 0
         for _ in range(10):  # rows that cannot be begun make room for others, within reason
             wanted = ask.limit - len(begun)
@@ -153,6 +154,7 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             )
             for key in broken:
                 _quarantine(tx, key, ask.now)
+            to_device: Counter[tuple[int, str, str | None]] = Counter()  # copies begun after *rows* were read
             good = [row for row in rows if _may_begin(tx, ask, row)]
             if good:
                 marks: list[Any] = []
@@ -297,6 +299,7 @@ def _begun(row: _Due, ask: Begin, name: str, copies: int, begun_at: Instant | No
         deadline=row.deadline,
         last=bool(row.last),
         copies_before=copies,
+        parts=row.parts,
     )
 
 
@@ -312,6 +315,8 @@ _CONCLUDE_TAIL = (
     " possibly_sent = iif(j.state = 4, 0, max(possibly_sent, dup_risk, j.sent))"
     " FROM j WHERE key = j.k AND delivery.state = 1"
 )
+_PARTS = "WITH j (k, parts) AS (VALUES "
+_PARTS_TAIL = ") UPDATE delivery SET parts = j.parts FROM j WHERE key = j.k"
 _REF = (
     "INSERT OR REPLACE INTO carrier_ref"
     " (scope, ref, delivery, part, lane, level, enquire_at, taken_at) VALUES "
@@ -351,6 +356,7 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
     results: list[bool | BaseException] = []
     changes: list[Any] = []
     refs: list[Any] = []
+    parts: list[Any] = []
     stirred: list[tuple[IncidentKey, Instant]] = []
     late: list[Concluded] = []
     doubted: list[DeliveryKey] = []
@@ -389,6 +395,8 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         for ref in done.refs:
             refs += (ref.scope, ref.ref, done.delivery, ref.part, place[1],
                      int(max(level, Level.HANDED_OVER)), ref.enquire_at, done.ended)  # fmt: skip
+        if done.parts is not None:
+            parts += (done.delivery, _plain.encode(done.parts).decode())
         if incident is not None:
             stirred.append((incident, done.ended))
             if verdict.happening is Happening.IN_DOUBT:
@@ -398,6 +406,7 @@ def conclude(tx: Tx, dones: list[Concluded]) -> list[bool | BaseException]:
         results.append(True)
     write(tx.db, _CONCLUDE, 13, changes, _CONCLUDE_TAIL)
     write(tx.db, _REF, 8, refs)
+    write(tx.db, _PARTS, 2, parts, _PARTS_TAIL)
     tx.flush()
     for key in doubted:
         row = tx.delivery(key)
