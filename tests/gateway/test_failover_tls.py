@@ -13,6 +13,7 @@ import pytest_twisted
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from link_fakes import surroundings
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
@@ -21,8 +22,10 @@ from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 
 from gateway.adapters.smtp import SmtpSettings
-from gateway.adapters.smtp.link import SmtpLink
-from gateway.adapters.snpp import SnppLink, SnppSettings
+from gateway.adapters.snpp import SnppSettings
+from gateway.adapters.tap import TapSettings
+from gateway.adapters.wctp import WctpSettings
+from gateway.app.adapters import specs
 from gateway.env.real import RealEnv
 from gateway.model import LinkName
 from gateway.outcome import NotSent
@@ -151,7 +154,7 @@ def far_end(bad: str, folder: Path) -> tuple[FarEnd, Path]:
 
 
 @pytest.mark.parametrize("bad", BAD)
-@pytest.mark.parametrize("adapter", ["snpp", "smtp"])
+@pytest.mark.parametrize("adapter", ["snpp", "smtp", "wctp", "tap"])
 @pytest_twisted.ensureDeferred
 async def test_f47_nothing_of_a_page_goes_to_whom_we_do_not_trust(
     far: list[FarEnd], folder: Path, adapter: str, bad: str
@@ -162,6 +165,7 @@ async def test_f47_nothing_of_a_page_goes_to_whom_we_do_not_trust(
     opened = await link(adapter, await end.open(), trusted).open()
     assert isinstance(opened, NotSent), opened
     assert opened.why
+    assert "sesame" not in opened.why
     if bad == "no TLS at all":  # what came is the beginning of a handshake
         assert b"LOGI" not in end.heard
         assert b"sesame" not in end.heard
@@ -205,14 +209,19 @@ def _reactor() -> Any:
 def link(adapter: str, port: int, trusted: Path, tls: str | None = None) -> Any:
     from twisted.internet import reactor
 
-    at = {"at": f"127.0.0.1:{port}", "tls_name": NAME, "ca_file": str(trusted)}
-    at |= {"login": "pages", "password": Secret("sesame")}
-    env = RealEnv(reactor)
-    if adapter == "snpp":
-        own: Any = SnppSettings(tls="required", **at)
-        made: Any = SnppLink
-    else:
-        own = SmtpSettings(tls=tls or "implicit", from_="pages@example.net", **at)
-        made = SmtpLink
+    at, password = f"127.0.0.1:{port}", Secret("sesame")
+    whom = {"tls_name": NAME, "ca_file": str(trusted)}
+    own: Any
+    match adapter:
+        case "snpp":
+            own = SnppSettings(at=at, tls="required", login="pages", password=password, **whom)
+        case "smtp":
+            sender = {"from_": "pages@example.net", "login": "pages", "password": password}
+            own = SmtpSettings(at=at, tls=tls or "implicit", **sender, **whom)
+        case "wctp":
+            own = WctpSettings(url=f"https://{at}/wctp", sender_id="pages", security_code=password, **whom)
+        case _:
+            own = TapSettings(at=f"tls:{at}", password=password, **whom)
     settings = LinkSettings(adapter=adapter, open_timeout=5.0, own=own)
-    return made(LinkName("x.y"), settings, env, None)
+    around = surroundings(RealEnv(reactor))
+    return specs()[adapter].make_link(LinkName("x.y"), settings, around)

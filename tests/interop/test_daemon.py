@@ -513,7 +513,8 @@ def test_stopping_and_a_second_gateway(gateway: Gateway) -> None:
 
 
 def test_the_demo_for_programs(gateway: Gateway, tmp_path: Path) -> None:
-    """One JSON array on standard output, an element for each way out; all reached: exit code 0."""
+    """One JSON array on standard output, an element for each way out, and one for the page that went by phone
+    while the Internet was cut; all reached: exit code 0."""
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "demo", "--once", "--json"],
         cwd=tmp_path,
@@ -524,7 +525,8 @@ def test_the_demo_for_programs(gateway: Gateway, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(done.stdout)
-    assert [one["protocol"] for one in shown] == [way.protocol for way in WAYS]
+    assert [one["protocol"] for one in shown] == [*(way.protocol for way in WAYS), "tap"]
+    assert [one["cut"] for one in shown] == [*(None for _ in WAYS), "internet"]
     assert all(one["level"] != "stored" and one["seconds"] >= 0 for one in shown)
 
 

@@ -34,7 +34,7 @@ texts: {{default: ["{{text}}", "{{short}}"]}}
 classes: {{urgent: {{waits: [0s, 300ms, 600ms], next_leg_after: 10s}}}}
 carriers:
   pushed: {{links: {{web: {{adapter: wctp, url: "{url}", sender_id: st-anne, security_code: {{env: CODE}}, answers: push,
-           notify_queued: true, notify_delivered: true, notify_read: true}}}}}}
+           notify_queued: true, notify_delivered: true, notify_read: true, charset: utf-8}}}}}}
   polled: {{links: {{web: {{adapter: wctp, url: "{url}", sender_id: poller, security_code: {{env: CODE}}, answers: poll,
            notify_delivered: true, poll_interval: 1s}}}}}}
   asked: {{links: {{web: {{adapter: wctp, url: "{url}", sender_id: desk3, mode: transient, answers: query,
