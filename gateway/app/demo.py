@@ -1,4 +1,4 @@
-"""The demo: a gateway on the embedded store, a simulated carrier for every protocol, one page by each of them,
+"""The demo: a gateway on the embedded store, a simulated carrier for every protocol, one page by each way,
 and one while the Internet is cut."""
 
 from __future__ import annotations

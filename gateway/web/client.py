@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import TimeoutError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -37,6 +38,14 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 class Unanswered(Exception):
     """No answer came; *args[0]* says why, for people: a sentence without the URL's path or query."""
+
+
+class Unreached(Unanswered):
+    """There was no connection. *why*: the reason alone."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"it could not be reached{why if why.startswith(' ') else f': {why}'}")
+        self.why = why.strip()
 
 
 def request_of(
@@ -65,7 +74,7 @@ async def connect(
     tls_name: str | None = None,
     watch: Callable[[bool, bytes], None] | None = None,
 ) -> Wire:
-    """A connection to the server of *url*, within *limit* seconds; raises Unanswered.
+    """A connection to the server of *url*, within *limit* seconds; raises Unreached.
 
     *refusal* is asked of every address (see env.Net.client). *ca_file* replaces the platform's trust,
     *tls_name* the name that the certificate must be for. *watch* is told of all that is said: whether by us,
@@ -82,7 +91,7 @@ async def connect(
     try:
         await env.net.client(address, open_timeout=limit, refusal=refusal).connect(_Once(wire))
     except Exception as error:  # whatever connecting fails with is an answer that did not come
-        raise Unanswered(_words(error)) from None
+        raise Unreached(_words(error)) from None
     return wire
 
 
@@ -291,5 +300,7 @@ class Wire(Protocol):
 
 def _words(error: Exception) -> str:
     if isinstance(error, CancelledError):
-        return "it could not be reached in time"
-    return f"it could not be reached: {str(error).rstrip('.') or type(error).__name__}"
+        return " in time"
+    if isinstance(error, TimeoutError) and error.args:
+        return str(error.args[0])  # without Twisted's word for who was impatient
+    return str(error).rstrip(".") or type(error).__name__

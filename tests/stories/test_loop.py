@@ -157,7 +157,7 @@ def test_a_page_that_does_not_come_back_is_not_told_of(said: list[str]) -> None:
         (
             {"blackhole": True},
             200,
-            "it could not be reached: User timeout caused connection failure: 10.7.0.1:80 did not answer",
+            "it could not be reached: 10.7.0.1:80 did not answer",
         ),
         ({"unknown": True}, 200, "it could not be reached: DNS lookup failed: 10.7.0.1 is not known"),
         ({"cut_heard": 0}, 200, "it hung up without an answer"),

@@ -23,7 +23,7 @@ from gateway.alphabets import Alphabet
 from gateway.model import Instant, LinkName, MessageClass, Page, later, seconds_between
 from gateway.outcome import About, CarrierRef, InDoubt, NotSent, Outcome, Refused, Taken
 from gateway.settings.types import LinkSettings
-from gateway.web.client import Answered, Unanswered, Wire, connect, request_of
+from gateway.web.client import Answered, Unanswered, Unreached, Wire, connect, request_of
 from protocols.wctp import answers, codec
 from protocols.wctp import messages as m
 from protocols.wctp.messages import Code, InvalidValue
@@ -74,8 +74,8 @@ class WctpLink:
         said = self._kept.conversation()
         try:
             wire = await self._connected(said, self._open_timeout)
-        except Unanswered as error:
-            return NotSent(code="connect", why=in_short(str(error)))
+        except Unreached as error:
+            return NotSent(code="connect", why=in_short(error.why))
         kind = QueryingSession if self.own.answers == "query" else WctpSession
         return kind(self, wire, said)
 
@@ -104,8 +104,8 @@ class WctpLink:
     async def _reached(self) -> Findings:
         try:
             wire = await self._connected(self._kept.conversation(), self._open_timeout)
-        except Unanswered as error:
-            return Findings(reached=False, says=in_short(str(error)))
+        except Unreached as error:
+            return Findings(reached=False, says=in_short(error.why))
         await wire.close()
         return Findings(reached=True, says="connected; WCTP 1.0 cannot be asked for its versions")
 
