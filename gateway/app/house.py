@@ -26,7 +26,17 @@ from gateway.adapters.base import (
     Surroundings,
 )
 from gateway.api import says, telling
-from gateway.api.ports import Api, Cuts, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
+from gateway.api.ports import (
+    Api,
+    Cuts,
+    Health,
+    LastFailure,
+    LinkStatus,
+    NotReady,
+    PathDown,
+    PlannedLeg,
+    Resting,
+)
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
@@ -42,7 +52,7 @@ from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
 from gateway.lifecycle import State
-from gateway.lines import Lines, NoLine
+from gateway.lines import Lines, LineStatus, NoLine
 from gateway.loop import LINK as LOOP
 from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
@@ -133,7 +143,7 @@ class House:
             store.count_commits, lambda: store.units_waiting, lambda: store.oldest_commit_age
         )
         self.bell = Bell()
-        self.lines = Lines(lambda: self._settings.lines, env)
+        self.modem_lines = Lines(lambda: self._settings.lines, env)
         self._started_at = env.now()
         self._links: dict[LinkName, LinkView] = {}
         self._own: dict[LinkName, LinkSettings] = {}
@@ -364,7 +374,7 @@ class House:
     def _lane(self, name: LinkName) -> Lane:
         own = self._own[name]
         spec = self._specs[own.adapter]
-        around = Surroundings(env=self._env, reception=self.reception, lines=self.lines)
+        around = Surroundings(env=self._env, reception=self.reception, lines=self.modem_lines)
         link = spec.make_link(name, own, around)
         return Lane(
             name,
@@ -458,14 +468,12 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
-        if self.paths.says is not None:
-            around = "" if self._no_way_out() else "; critical and urgent pages go other ways at once"
-            reasons.append(self.paths.says + around)
+        reasons += self._paths_troubles().values()
         reasons += self.loop.troubles.values()
         if self._tls is not None:
             reasons += self._tls.reasons
         reasons += self.notify.troubles()
-        reasons += tuple(self.lines.troubles().values())
+        reasons += self._lines_troubles().values()
         codes = tuple(self._not_ready())
         told = (NOT_READY[code] for code in codes if code != "internet-down")  # said above at length
         return Health(
@@ -504,18 +512,34 @@ class House:
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
-        found = self.loop.troubles | self.lines.troubles()
+        found = self.loop.troubles | self._lines_troubles() | self._paths_troubles()
         if self._tls is not None and self._tls.reasons:
             found["certificate"] = "; ".join(self._tls.reasons)
         young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
         if self._store.recovered is not None and young:
             found["recovery"] = f"it was not stopped in order: {self._store.recovered}"
-        if self.paths.says is not None:
-            found["internet"] = self.paths.says
         for status in self.status():
             if status.mode == "suspended" and status.by == "gateway":
                 found[status.link] = f"{status.link} is switched off: {status.why}"
         return found
+
+    def _paths_troubles(self) -> dict[str, str]:
+        """Paths that lead nowhere, each in a sentence."""
+        a = self._around()
+        return {down.path: says.of_down(down, a) for down in a.down}
+
+    def _lines_troubles(self) -> dict[str, str]:
+        """Lines that have failed again and again, each in a sentence."""
+        a = self._around()
+        return {
+            line.name: f"line {line.name}: {says.of_line(line, a)}; {says.around_line(line, a)}"
+            for line in a.lines
+            if line.trouble is not None and line.trouble.lasting
+        }
+
+    def _around(self) -> says.Around:
+        now = self._env.now()
+        return says.around(self._settings, self.status(), now, lines=self.lines(), down=self.paths_down())
 
     def _in_a_line(self) -> str:
         """How it does, for whoever asks the supervisor."""
@@ -525,8 +549,7 @@ class House:
 
     def _news(self, notice: Notice, row: MessageRow) -> bytes:
         """What a client is told."""
-        a = says.around(self._settings, self.status(), self._env.now())
-        return telling.body_of(notice, row, a)
+        return telling.body_of(notice, row, self._around())
 
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""
@@ -577,8 +600,19 @@ class House:
             last_taken_at=state.last_taken,
             last_failure=None
             if state.failing_since is None or state.last_failure is None
-            else LastFailure(at=state.failing_since, says=state.last_failure),
+            else LastFailure(at=state.failing_since, says=state.last_failure, times=state.failures),
         )
+
+    def lines(self) -> tuple[LineStatus, ...]:
+        """Every modem line, in file order."""
+        return self.modem_lines.status()
+
+    def paths_down(self) -> tuple[PathDown, ...]:
+        """Paths that lead nowhere."""
+        since = self.paths.since
+        if since is None:
+            return ()
+        return tuple(PathDown(path=path, since=since, links=self.paths.resting) for path in self.paths.down)
 
     async def set_mode(self, link: LinkName, mode: ApiMode, by: str, why: str | None) -> None:
         """On record first, then in effect."""
@@ -597,8 +631,8 @@ class House:
 
     async def probe(self, link: LinkName) -> Findings:
         """Look at the far end of a link, or at a line, without sending a message."""
-        if link in self.lines.names:
-            found = await self.lines.probe(link)
+        if link in self.modem_lines.names:
+            found = await self.modem_lines.probe(link)
             if isinstance(found, NoLine):
                 return Findings(reached=False, says=found.why)
             return Findings(reached=True, says="works", capabilities=found)
