@@ -19,6 +19,7 @@ from gateway.adapters.base import (
     Accepted,
     AdapterSpec,
     Client,
+    Doorway,
     Evidence,
     Findings,
     Listener,
@@ -186,7 +187,7 @@ class House:
         )
         self.paths = Paths(self.working, self.dispatch.lanes, store.pursuit, self.metrics, self.bell, env)
         self.tell = Tell(self.settings, self.reception, OURSELVES, self._troubles, self.bell, env)
-        self._tls: DoorTls | None = None
+        self._tls: dict[str, DoorTls] = {}
         self._watchdog = Watchdog(
             env.supervisor,
             env.clock,
@@ -247,8 +248,8 @@ class House:
         await self.pursue.stop()
         await self.housekeeping.stop()
         await self.watch.stop()
-        if self._tls is not None:
-            await self._tls.stop()
+        for tls in self._tls.values():
+            await tls.stop()
         stopping = Deferred.fromCoroutine(self.dispatch.stop())
         stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
         try:
@@ -285,18 +286,18 @@ class House:
         doors: list[tuple[str, ServerTls | None]] = []
         if self._control is not None:
             doors.append((f"unix:{self._control}", None))
-        http = self._settings.listen.http
-        if http is not None and http.tls is not None:
-            self._tls = DoorTls(
+        for name in self._settings.listen.tls():
+            self._tls[name] = DoorTls(
+                name,
                 self.settings,
                 lambda: self._reread(self._settings.generation),
                 self.metrics,
                 self.bell,
                 self._env,
             )
-            self._tls.start()
-        if http is not None:
-            doors.append((http.at, None if self._tls is None else self._tls.server))
+            self._tls[name].start()
+        if self._settings.listen.http is not None:
+            doors.append((self._settings.listen.http.at, self._serves("http")))
         for door, tls in doors:
             server = HttpServer(
                 clock=self._env.clock,
@@ -316,9 +317,20 @@ class House:
         for name, own in self._settings.listen.own.items():
             spec = self._specs[name].listener
             assert spec is not None
-            listener = spec.make(own, partial(self._links_of, name), self._env, self.reception)
+            around = Doorway(
+                links=partial(self._links_of, name),
+                env=self._env,
+                reception=self.reception,
+                tls=self._serves(name),
+            )
+            listener = spec.make(own, around)
             await listener.start()
             self._listeners[name] = listener
+
+    def _serves(self, door: str) -> ServerTls | None:
+        """What *door* serves TLS with."""
+        tls = self._tls.get(door)
+        return None if tls is None else tls.server
 
     def _counted(self, handler: Handler) -> Handler:
         """*handler*, with its answers counted by code."""
@@ -448,8 +460,8 @@ class House:
             log.warn("settings not reloaded: {mistakes} mistakes", mistakes=len(error.mistakes))
             raise
         finally:
-            if self._tls is not None:
-                self._tls.look()
+            for tls in self._tls.values():
+                tls.look()
             self._env.supervisor.say("READY=1", status_line(self._in_a_line()))
 
     def explain(self, target: str, message_class: MessageClass, at: Instant) -> tuple[PlannedLeg, ...]:
@@ -470,8 +482,8 @@ class House:
         ]
         reasons += self._paths_troubles().values()
         reasons += self.loop.troubles.values()
-        if self._tls is not None:
-            reasons += self._tls.reasons
+        for tls in self._tls.values():
+            reasons += tls.reasons
         reasons += self.notify.troubles()
         reasons += self._lines_troubles().values()
         codes = tuple(self._not_ready())
@@ -513,8 +525,9 @@ class House:
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
         found = self.loop.troubles | self._lines_troubles() | self._paths_troubles()
-        if self._tls is not None and self._tls.reasons:
-            found["certificate"] = "; ".join(self._tls.reasons)
+        for door, tls in self._tls.items():
+            if tls.reasons:
+                found[f"certificate {door}"] = "; ".join(tls.reasons)
         young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
         if self._store.recovered is not None and young:
             found["recovery"] = f"it was not stopped in order: {self._store.recovered}"
@@ -660,11 +673,12 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
     return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
 
 
-def _doors(listen: Listen) -> tuple[Listen, bool]:
+def _doors(listen: Listen) -> tuple[Listen, set[str]]:
     """What of the doors cannot change while they are open; a certificate can."""
-    if listen.http is None or listen.http.tls is None:
-        return listen, False
-    return replace(listen, http=replace(listen.http, tls=None)), True
+    secured = {*listen.tls()}
+    for door in secured:
+        listen = listen.with_tls(door, None)
+    return listen, secured
 
 
 def _digest(settings: Settings) -> str:
