@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -38,7 +39,7 @@ log = Logger()
 
 OPEN_TIMEOUT = 10.0  # seconds for a device server to answer
 MISSING = 4.0  # seconds that a port that was not there rests: soon after it is plugged in it is used again
-TOLD_AFTER = 3  # calls in a row; ours: one alone may be a cable that somebody is plugging in
+TOLD_AFTER = 3  # calls in a row; ours
 WHERE = ("serial", "tcp", "tls", "rfc2217")
 
 _REMOTE = {"7E1": (7, Parity.EVEN), "7O1": (7, Parity.ODD), "8N1": (8, Parity.NONE)}
@@ -64,11 +65,29 @@ class NoLine(Struct, frozen=True, kw_only=True):
 
 
 class Trouble(Struct, frozen=True, kw_only=True):
-    """What is wrong with a line itself, for so many *calls* in a row."""
+    """What is wrong with a line itself: a *code* of NoLine and *why*, *since* when, for so many *calls* in a
+    row; *moved* are those that went by another line of its pool because of it."""
 
+    code: str
     why: str
+    since: Instant
     calls: int
+    moved: int = 0
     rests_until: Instant
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is worth telling: it may be a cable that somebody is plugging in."""
+        return self.calls >= TOLD_AFTER
+
+
+class LineStatus(Struct, frozen=True, kw_only=True):
+    """How one line does. *in_use*: a call is made by it now."""
+
+    name: str
+    pool: str
+    in_use: bool
+    trouble: Trouble | None = None
 
 
 def dial_string(own: LineSettings, number: str) -> m.DialString:
@@ -104,6 +123,8 @@ class Lines:
             if free:
                 now = self._env.now()
                 name = min(free, key=lambda one: max(now, self._rests_until(one)))
+                if self._rests_until(name) <= now:
+                    self._passed_over([*own][: [*own].index(name)], now)
                 return self._take(name, own[name])
             if (left := end - clock.seconds()) <= 0:
                 return NoLine(code="line-busy", why=f"every line of {pool} is in use: {', '.join(own)}")
@@ -122,18 +143,23 @@ class Lines:
         finally:
             await line.put_back()
 
-    def troubles(self) -> dict[str, str]:
-        """Lines that have failed again and again, each with what is wrong."""
-        named = self._settings()
-        return {
-            name: f"line {trouble.why} ({trouble.calls} calls in a row failed)"
-            for name, trouble in self._troubles.items()
-            if trouble.calls >= TOLD_AFTER and name in named
-        }
+    def status(self) -> tuple[LineStatus, ...]:
+        """Every line, in file order. Costs no I/O."""
+        return tuple(
+            LineStatus(name=name, pool=own.pool, in_use=name in self._held, trouble=self._troubles.get(name))
+            for name, own in self._settings().items()
+        )
 
     def _rests_until(self, name: str) -> Instant:
         trouble = self._troubles.get(name)
         return Instant(0) if trouble is None else trouble.rests_until
+
+    def _passed_over(self, names: list[str], now: Instant) -> None:
+        """A call goes by another line, because those of *names* that have trouble rest."""
+        for name in names:
+            if self._rests_until(name) > now:
+                trouble = self._troubles[name]
+                self._troubles[name] = replace(trouble, moved=trouble.moved + 1)
 
     def _take(self, name: str, own: LineSettings) -> Line:
         line = self._held[name] = Line(self, name, own, self._env)
@@ -147,21 +173,25 @@ class Lines:
             del self._held[line.name]
             self._bell.ring(line.own.pool)
 
-    def fared(self, line: Line, trouble: NoLine | None) -> None:
-        """How the line itself did."""
+    def worked(self, line: Line) -> None:
+        """Whatever was wrong with it is over."""
+        if self._troubles.pop(line.name, None) is not None:
+            log.info("line works again: {line}", line=line.name)
+
+    def failed(self, line: Line, code: str, why: str) -> None:
+        """It is the line itself that is at fault."""
+        now = self._env.now()
         before = self._troubles.get(line.name)
-        if trouble is None:
-            if before is not None:
-                del self._troubles[line.name]
-                log.info("line works again: {line}", line=line.name)
-            return
         if before is None:
-            log.warn("line has trouble: {line}: {why}", line=line.name, why=trouble.why, code=trouble.code)
-        rest = min(MISSING, line.own.rest) if trouble.code == "port-missing" else line.own.rest
+            log.warn("line has trouble: {line}: {why}", line=line.name, why=why, code=code)
+        rest = min(MISSING, line.own.rest) if code == "port-missing" else line.own.rest
         self._troubles[line.name] = Trouble(
-            why=trouble.why,
+            code=code,
+            why=why,
+            since=now if before is None else before.since,
             calls=1 if before is None else before.calls + 1,
-            rests_until=later(self._env.now(), rest),
+            moved=0 if before is None else before.moved,
+            rests_until=later(now, rest),
         )
 
 
@@ -197,7 +227,7 @@ class Line:
         connected = await modem.dial(dialled)
         if isinstance(connected, m.NotConnected):
             code, ours = _NOT_CONNECTED.get(connected.word, ("modem", True))
-            return self._told(NoLine(code=code, why=f"{self.name}: {connected.why}"), ours)
+            return self._no(code, connected.why, ours=ours)
         self._speed = connected.speed or self.own.baud
         self.works()
         return modem
@@ -206,11 +236,11 @@ class Line:
         """Why the port could not be opened, if a line without a modem could not."""
         if self._watched.failure is None:
             return None
-        return self._told(self._no_port(self._watched.failure), True)
+        return self._no_port(self._watched.failure)
 
     def works(self) -> None:
         """Somebody answers at its other end."""
-        self._lines.fared(self, None)
+        self._lines.worked(self)
 
     async def put_back(self) -> None:
         """Hang up and close the port; then the line is somebody else's. Bounded in time."""
@@ -240,7 +270,7 @@ class Line:
         heard = await modem.listen()
         if heard.word is not m.Word.OK:
             code, ours = _NOT_CONNECTED.get(heard.word, ("modem", True))
-            return self._told(NoLine(code=code, why=f"{self.name}: {heard.why}"), ours)
+            return self._no(code, heard.why, ours=ours)
         self.works()
         return found | {"modem": "answers", "dial tone": "yes"}
 
@@ -260,20 +290,21 @@ class Line:
         if isinstance(ready, m.Ready):
             return modem
         if self._watched.failure is not None:
-            return self._told(self._no_port(self._watched.failure), True)
-        return self._told(NoLine(code="modem", why=f"{self.name}: {ready.why}"), True)
+            return self._no_port(self._watched.failure)
+        return self._no("modem", ready.why)
 
-    def _told(self, no: NoLine, ours: bool) -> NoLine:
+    def _no(self, code: str, why: str, *, ours: bool = True) -> NoLine:
+        """No call by this line; *ours*: which is the line's own fault."""
         if ours:
-            self._lines.fared(self, no)
-        return no
+            self._lines.failed(self, code, why)
+        return NoLine(code=code, why=f"{self.name}: {why}")
 
     def _no_port(self, failure: Failure) -> NoLine:
         problem = failure.value
         if isinstance(problem, PortTrouble):
-            return NoLine(code=f"port-{problem.code}", why=f"{self.name}: {problem.words}")
+            return self._no(f"port-{problem.code}", problem.words)
         words = str(problem.args[0]) if type(problem) is ConnectError and problem.args else told(failure)
-        return NoLine(code="port-broken", why=f"{self.name}: {words}")
+        return self._no("port-broken", words)
 
     def _odd(self) -> int | None:
         """What the parity bits of a byte must sum up to, if we reckon them."""

@@ -443,13 +443,13 @@ EVENTS = (
     Event(
         "certificate not renewed: {why}",
         "error",
-        (),
+        ("door",),
         "The file has changed and cannot be used; the one before is served on. Tried again every minute.",
     ),
     Event(
         "certificate renewed: {names} until {until}",
         "info",
-        (),
+        ("door",),
         "New connections are served with the new certificate; those that are open go on.",
     ),
     Event(

@@ -36,7 +36,8 @@ HURRIED = (
 
 
 class Paths:
-    """Watches the links of the Internet; ``down`` are the paths that lead nowhere."""
+    """Watches the links of the Internet; ``down`` are the paths that lead nowhere, *since* when, and
+    *resting* is how many links rest therefore."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Paths:
         self._answered = False
         self.down: frozenset[str] = frozenset()
         self.since: Instant | None = None
-        self.says: str | None = None
+        self.resting = 0
         self._metrics.path_down.labels(INTERNET).set(0)
         rounds = Rounds("paths", self._round, bell, env)
         self.start = rounds.start
@@ -77,15 +78,12 @@ class Paths:
 
     async def _turn(self, count: int, *, down: bool) -> None:
         self.down = frozenset({INTERNET} if down else ())
-        self.since = self._env.wall() if down else None
+        self.since = self._env.now() if down else None
+        self.resting = count if down else 0
         self._metrics.path_down.labels(INTERNET).set(down)
         if not down:
-            self.says = None
             log.info("path works again: {path}", path=INTERNET)
             return
-        self.says = f"the Internet is down: all {count} ways out by it rest"
-        if count == 1:  # which may be the carrier as well
-            self.says = "the only way out over the Internet rests"
         log.error("path is down: {path}: all {count} links rest", path=INTERNET, count=count)
         links = tuple(lane.name for lane in self._lanes() if lane.path == INTERNET)
         if await self._pursuit.hurry(links, self._env.now(), HURRIED):

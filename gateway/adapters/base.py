@@ -8,7 +8,7 @@ and never decides about retries.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -19,6 +19,9 @@ from gateway.lines import Lines
 from gateway.model import Content, Instant, LinkName, MessageClass, Page, PublicId, Ref
 from gateway.outcome import CarrierRef, Level, NotSent, Outcome
 from gateway.settings.types import LinkSettings, Objection, Path, Settings
+
+if TYPE_CHECKING:
+    from gateway.env.tls import ServerTls
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,15 +229,26 @@ class Listener(Protocol):
 LinksNow = Callable[[], Mapping[LinkName, LinkSettings]]
 
 
+class Doorway(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door is built with beside its settings: *links* of its adapter as they are at any moment, for a
+    reload may change them; the world; the way up; and what it serves TLS with, if its settings say so."""
+
+    links: LinksNow
+    env: Env
+    reception: Reception
+    tls: ServerTls | None = None
+
+
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter's door is: its *settings* stand under ``listen.<adapter>``.
 
-    *make* is also handed the links of this adapter as they are at any moment: a reload may change them.
+    A door can speak TLS if they have a key ``tls: TlsListen | None``: the certificate is then checked,
+    renewed and watched as that of the API is, and *make* is handed what to listen with.
     *needed_by* tells which key of a link makes no sense while the door is closed, None if there is none.
     """
 
     settings: type[msgspec.Struct]
-    make: Callable[[Any, LinksNow, Env, Reception], Listener]
+    make: Callable[[Any, Doorway], Listener]
     needed_by: Callable[[LinkSettings], str | None] = lambda link: None
 
 

@@ -323,8 +323,9 @@ class Breaker(Answer, frozen=True, kw_only=True):
 
 
 class Failure(Answer, frozen=True, kw_only=True):
-    at: Time
+    at: Annotated[Time, Meta(description="Since when it has not worked.")]
     says: str
+    times: Annotated[int, Meta(description="How many failures in a row were counted.")]
 
 
 class Link(Answer, frozen=True, kw_only=True):
@@ -347,10 +348,32 @@ class Link(Answer, frozen=True, kw_only=True):
     says: str
 
 
+class Line(Answer, frozen=True, kw_only=True):
+    """A modem line."""
+
+    line: str
+    pool: str
+    state: Literal["ready", "in_use", "failing"]
+    since: Annotated[Time | None, Meta(description="Since when it fails.")] = None
+    times: Annotated[int, Meta(description="How many calls in a row failed because of it.")] = 0
+    moved: Annotated[int, Meta(description="Calls that went by another line of its pool meanwhile.")] = 0
+    says: str
+
+
+class DownPath(Answer, frozen=True, kw_only=True):
+    """A path by which no link gets out."""
+
+    path: str
+    since: Time
+    says: str
+
+
 class Links(Answer, frozen=True, kw_only=True):
-    """In file order."""
+    """Links and lines in file order."""
 
     links: tuple[Link, ...]
+    lines: tuple[Line, ...] = ()
+    down: Annotated[tuple[DownPath, ...], Meta(description="Paths by which no link gets out.")] = ()
 
 
 class CutPath(Answer, frozen=True, kw_only=True):
@@ -381,11 +404,18 @@ class LinkTranscript(Answer, frozen=True, kw_only=True):
 class StuckItem(Answer, frozen=True, kw_only=True):
     """One thing that needs somebody, and the commands that would help."""
 
-    what: Annotated[str, Meta(description="Reference or id of a message, or the name of a link.")]
-    kind: Literal["message", "link"]
+    what: Annotated[
+        str, Meta(description="Reference or id of a message, or the name of a link, modem line or path.")
+    ]
+    kind: Annotated[
+        Literal["message", "path", "link", "line"], Meta(description="There may be more kinds one day.")
+    ]
     message_class: Class | None = msgspec.field(name="class")
     since: Time | None
-    says: str
+    times: Annotated[int | None, Meta(description="How often in a row it failed.")] = None
+    says: Annotated[str, Meta(description="What is wrong.")]
+    does: Annotated[str | None, Meta(description="What the gateway does about it by itself.")] = None
+    advice: Annotated[str | None, Meta(description="What to do that is no command.")] = None
     commands: tuple[str, ...]
 
 

@@ -111,7 +111,10 @@ def user_name(uid: int) -> str:
 
 def around(api: Api) -> Around:
     """What sentences need to know, as of now."""
-    return says.around(api.operations.settings(), api.lanes.status(), api.env.now())
+    lanes = api.lanes
+    return says.around(
+        api.operations.settings(), lanes.status(), api.env.now(), lines=lanes.lines(), down=lanes.paths_down()
+    )
 
 
 async def find(api: Api, call: Call) -> MessageRow:

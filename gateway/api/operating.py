@@ -121,8 +121,7 @@ async def problem(api: Api, call: Call) -> Response:
 
 
 async def links(api: Api, call: Call) -> Response:
-    a = around(api)
-    return json_response(answers.Links(links=tuple(standing.link_of(link, a) for link in a.links.values())))
+    return json_response(standing.links_of(around(api)))
 
 
 async def suspend(api: Api, call: Call) -> Response:

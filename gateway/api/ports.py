@@ -9,6 +9,7 @@ import msgspec
 from gateway.adapters.base import Findings, Reception
 from gateway.bell import Bell
 from gateway.env import Env
+from gateway.lines import LineStatus
 from gateway.model import Instant, LinkName, MessageClass
 from gateway.notify import Tested
 from gateway.observe import Metrics
@@ -34,10 +35,12 @@ class Resting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when a link has not worked, and why not, in a sentence without message text or secrets."""
+    """Since when a link has not worked, how many failures in a row were counted, and why it does not, in a
+    sentence without message text or secrets."""
 
     at: Instant
     says: str
+    times: int
 
 
 class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +66,14 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     oldest_at: Instant | None = None
     last_taken_at: Instant | None = None
     last_failure: LastFailure | None = None
+
+
+class PathDown(msgspec.Struct, frozen=True, kw_only=True):
+    """A path that leads nowhere: all of its *links*, so many, rest *since* then."""
+
+    path: str
+    since: Instant
+    links: int
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +107,14 @@ class Lanes(Protocol):
 
     def status(self) -> tuple[LinkStatus, ...]:
         """Every configured link, in file order. Costs no I/O."""
+        ...
+
+    def lines(self) -> tuple[LineStatus, ...]:
+        """Every modem line, in file order. Costs no I/O."""
+        ...
+
+    def paths_down(self) -> tuple[PathDown, ...]:
+        """Paths that lead nowhere. Costs no I/O."""
         ...
 
     async def set_mode(self, link: LinkName, mode: Mode, by: str, why: str | None) -> None:

@@ -14,9 +14,10 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.api.ports import LinkStatus
+from gateway.api.ports import LinkStatus, PathDown
 from gateway.api.times import clock, spell, zone_of
 from gateway.lifecycle import State
+from gateway.lines import LineStatus
 from gateway.model import Instant, Leg, LinkName, MessageClass, Trouble, seconds_between
 from gateway.outcome import Level
 from gateway.settings.types import Settings
@@ -26,10 +27,13 @@ MAX_NAMED = 3  # people named in one sentence; the others are counted
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sentence needs to know beside the message: names, links, the site's zone, and the time."""
+    """What a sentence needs to know beside the message: names, links, modem lines, paths that are down, the
+    site's zone, and the time."""
 
     settings: Settings
     links: dict[LinkName, LinkStatus]
+    lines: tuple[LineStatus, ...]
+    down: tuple[PathDown, ...]
     now: Instant
     zone: tzinfo
 
@@ -63,10 +67,19 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
         return None if found is None else found.ceiling
 
 
-def around(settings: Settings, links: tuple[LinkStatus, ...], now: Instant) -> Around:
+def around(
+    settings: Settings,
+    links: tuple[LinkStatus, ...],
+    now: Instant,
+    *,
+    lines: tuple[LineStatus, ...] = (),
+    down: tuple[PathDown, ...] = (),
+) -> Around:
     return Around(
         settings=settings,
         links={status.link: status for status in links},
+        lines=lines,
+        down=down,
         now=now,
         zone=zone_of(settings.site.zone),
     )
@@ -392,6 +405,7 @@ def _of_opening(data: dict[str, Any], a: Around) -> str:
 
 
 _PATHS = {"internet": "Internet", "phone": "phone", "cell": "mobile network", "lan": "house network"}
+_BY = {"phone": "by phone", "cell": "by mobile network"}
 
 
 def _internet_down(a: Around, link: str) -> str:
@@ -400,9 +414,7 @@ def _internet_down(a: Around, link: str) -> str:
         link.path == "internet" for carrier in a.settings.carriers.values() for link in carrier.links.values()
     )
     own = a.settings.link(LinkName(link))
-    by = {"phone": "by phone", "cell": "by mobile network"}.get(
-        "" if own is None else own.path, "another way"
-    )
+    by = _BY.get("" if own is None else own.path, "another way")
     if ways == 1:
         return f"The only way out over the Internet rests; going {by} at once"
     return f"The Internet is down (all {ways} ways out by it rest); going {by} at once"
@@ -633,10 +645,75 @@ def of_link(status: LinkStatus, a: Around) -> str:
             return f"{way} is finishing, ordered by {by}{why}."
         case "down":
             last = status.last_failure
-            told = "" if last is None else f" since {a.time(last.at)}: {last.says}"
+            told = "" if last is None else f" since {a.time(last.at)}{_times(last.times)}: {last.says}"
             return f"{way} does not work{told.rstrip('.')}."
         case _:
             assert_never(status.state)
+
+
+def _times(times: int) -> str:
+    return f" ({times} times)" if times > 1 else ""
+
+
+def around_link(status: LinkStatus, a: Around) -> str:
+    """What happens to the pages of a way out that does not work."""
+    carrier = [one for one in a.links.values() if one.carrier == status.carrier and one is not status]
+    if working := [a.way(one.link) for one in carrier if _works(one)]:
+        return f"its pages go by {_and(working)}"
+    return f"no other way to {carrier_name(status.link)} works: pages go by other carriers, or wait"
+
+
+def _works(status: LinkStatus) -> bool:
+    return status.state in ("working", "idle")
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+_LINE = {  # what is said of a line instead of what the port or modem said, and what to do
+    "no-dialtone": ("no dial tone", "check the telephone cable"),
+    "modem": (None, "check its power and cable"),
+    "port-missing": ("its port is not there", "plug it in"),
+    "port-busy": ("another program has its port", "end that program"),
+    "port-denied": ("the gateway may not use its port", "let its user have it"),
+    "port-broken": (None, "check its power and cable"),
+}
+
+
+def of_line(line: LineStatus, a: Around) -> str:
+    """How one modem line does: ``no dial tone since 02:58 (4 calls)``."""
+    trouble = line.trouble
+    if trouble is None:
+        return "a call is made by it" if line.in_use else "nothing is wrong with it"
+    words, _ = _LINE.get(trouble.code, (None, None))
+    calls = "1 call" if trouble.calls == 1 else f"{trouble.calls} calls"
+    return f"{words or trouble.why} since {a.time(trouble.since)} ({calls})"
+
+
+def around_line(line: LineStatus, a: Around) -> str:
+    """What happens to the calls of a line that has trouble; nothing if it has none."""
+    if line.trouble is None:
+        return ""
+    others = [one.name for one in a.lines if one.pool == line.pool and one.trouble is None]
+    if not others:
+        return f"no other line of {line.pool} works: pages go other ways, or wait"
+    so_far = f", {line.trouble.moved} so far" if line.trouble.moved else ""
+    return f"its calls go by {_and(others)}{so_far}"
+
+
+def line_advice(code: str) -> str | None:
+    """What somebody should do about a line with that trouble."""
+    return _LINE.get(code, (None, None))[1]
+
+
+def of_down(down: PathDown, a: Around) -> str:
+    """``the Internet is down since 02:58: going by phone``; one link alone may be the carrier's fault."""
+    path = _PATHS.get(down.path, down.path)
+    what = f"the {path} is down" if down.links > 1 else f"the only way out over the {path} rests"
+    ways = [status.path for status in a.links.values() if status.path != down.path and _works(status)]
+    by = list(dict.fromkeys(_BY.get(way, "another way") for way in ways))
+    return f"{what} since {a.time(down.since)}: " + (f"going {_and(by)}" if by else "no other way out works")
 
 
 def of_class(message_class: MessageClass, count: int) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from gateway.api import answers, says
-from gateway.api.ports import LinkStatus
+from gateway.api.ports import LinkStatus, PathDown
 from gateway.api.says import Around
 from gateway.api.times import maybe, spell
 from gateway.lifecycle import State
+from gateway.lines import LineStatus
+from gateway.lines import Trouble as LineTrouble
 from gateway.model import DeliveryKey, Instant, Leg, rfc3339, seconds_between
 from gateway.outcome import Level
 from gateway.store.base import DeliveryRow, EventRow, IncidentRow, MessageRow
@@ -211,6 +213,17 @@ def _soon(at: Instant, does: str, a: Around) -> str:
     return f"{a.name(whom)} is paged in {spell(seconds_between(a.now, at))}"
 
 
+def _coming_says(row: MessageRow, a: Around) -> str:
+    """What comes next by itself; nothing for a message that has ended."""
+    coming = next_of(row, a)
+    if coming is None:
+        return "" if row.ending is not None else "Nothing more happens by itself"
+    at, does, why = coming
+    verb, _, whom = does.partition(" ")
+    what = f"page {a.name(whom)}" if verb == "page" else does
+    return f"Next, {'now' if at <= a.now else f'at {a.time(at)}'}: {what} ({why})"
+
+
 def why_of(row: MessageRow, a: Around) -> answers.Why:
     """The story in sentences."""
     status = standing_of(row, a)
@@ -225,14 +238,8 @@ def why_of(row: MessageRow, a: Around) -> answers.Why:
                 now.append(f"{a.way(d.link)} is not in the settings.")
             elif link.state not in ("working", "idle"):
                 now.append(says.of_link(link, a))
-    coming = next_of(row, a)
-    if coming is not None:
-        at, does, why = coming
-        verb, _, whom = does.partition(" ")
-        what = f"page {a.name(whom)}" if verb == "page" else does
-        now.append(f"Next, {'now' if at <= a.now else f'at {a.time(at)}'}: {what} ({why}).")
-    elif row.ending is None:
-        now.append("Nothing more happens by itself.")
+    if coming := _coming_says(row, a):
+        now.append(says.sentence(coming))
     if untried := says.of_untried(row, a):
         now.append(says.sentence(untried))
     return answers.Why(
@@ -279,8 +286,40 @@ def link_of(status: LinkStatus, a: Around) -> answers.Link:
         waiting={c.token: count for c, count in sorted(status.waiting.items())},
         oldest_at=maybe(status.oldest_at),
         last_taken_at=maybe(status.last_taken_at),
-        last_failure=None if failure is None else answers.Failure(at=rfc3339(failure.at), says=failure.says),
+        last_failure=None
+        if failure is None
+        else answers.Failure(at=rfc3339(failure.at), says=failure.says, times=failure.times),
         says=says.of_link(status, a),
+    )
+
+
+def links_of(a: Around) -> answers.Links:
+    """The ways out, and how they do."""
+    return answers.Links(
+        links=tuple(link_of(link, a) for link in a.links.values()),
+        lines=tuple(_line(line, a) for line in a.lines),
+        down=tuple(
+            answers.DownPath(path=down.path, since=rfc3339(down.since), says=_upper(says.of_down(down, a)))
+            for down in a.down
+        ),
+    )
+
+
+def _line(line: LineStatus, a: Around) -> answers.Line:
+    trouble = line.trouble
+    said = says.sentence(_upper(says.of_line(line, a)), _upper(says.around_line(line, a)))
+    if trouble is None:
+        return answers.Line(
+            line=line.name, pool=line.pool, state="in_use" if line.in_use else "ready", says=said
+        )
+    return answers.Line(
+        line=line.name,
+        pool=line.pool,
+        state="failing",
+        since=rfc3339(trouble.since),
+        times=trouble.calls,
+        moved=trouble.moved,
+        says=said,
     )
 
 
@@ -288,12 +327,13 @@ def stuck_of(rows: tuple[MessageRow, ...], a: Around) -> answers.Stuck:
     """What needs somebody, worst class first, and what waits by itself."""
     loudest = sorted(rows, key=lambda row: (row.message_class, row.ending != "unanswered", row.at))
     needs = [_stuck_message(row, a) for row in loudest]
+    needs += [_stuck_path(down, a) for down in a.down]
     waiting = []
     for status in a.links.values():
         count = sum(status.waiting.values())
         line = says.of_link(status, a)
         if status.state == "down" or (status.state == "suspended" and count):
-            needs.append(_stuck_link(status, count, line))
+            needs.append(_stuck_link(status, count, line, a))
         elif count:
             since = "" if status.oldest_at is None else f", the oldest since {a.time(status.oldest_at)}"
             classes = ", ".join(says.of_class(c, n) for c, n in sorted(status.waiting.items()) if n)
@@ -301,6 +341,7 @@ def stuck_of(rows: tuple[MessageRow, ...], a: Around) -> answers.Stuck:
             wait = "waits" if count == 1 else "wait"
             way = a.way(status.link)
             waiting.append(answers.WaitingItem(count=count, says=f"{classes} {wait} for {way}{since}.{rest}"))
+    needs += [_stuck_line(line, line.trouble, a) for line in a.lines if line.trouble and line.trouble.lasting]
     count = len(needs)
     things = (
         "1 thing needs you" if count == 1 else f"{count} things need you" if count else "Nothing needs you"
@@ -332,18 +373,53 @@ def _stuck_message(row: MessageRow, a: Around) -> answers.StuckItem:
         message_class=cast(answers.Class, row.message_class.token),
         since=rfc3339(row.at),
         says=line,
+        does=None if held else says.sentence(_coming_says(row, a)) or None,
         commands=commands,
     )
 
 
-def _stuck_link(status: LinkStatus, count: int, line: str) -> answers.StuckItem:
+def _stuck_path(down: PathDown, a: Around) -> answers.StuckItem:
+    links = [link for link in a.links if a.links[link].path == down.path]
+    return answers.StuckItem(
+        what=down.path,
+        kind="path",
+        message_class=None,
+        since=rfc3339(down.since),
+        says=says.sentence(_upper(says.of_down(down, a))),
+        advice="ask whoever runs the network",
+        commands=tuple(f"gateway probe {link}" for link in links[:1]),
+    )
+
+
+def _stuck_line(line: LineStatus, trouble: LineTrouble, a: Around) -> answers.StuckItem:
+    return answers.StuckItem(
+        what=line.name,
+        kind="line",
+        message_class=None,
+        since=rfc3339(trouble.since),
+        times=trouble.calls,
+        says=says.sentence(_upper(says.of_line(line, a))),
+        does=says.sentence(_upper(says.around_line(line, a))),
+        advice=says.line_advice(trouble.code),
+        commands=(f"gateway probe {line.name}",),
+    )
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _stuck_link(status: LinkStatus, count: int, line: str, a: Around) -> answers.StuckItem:
+    failure = status.last_failure if status.state == "down" else None
     wait = f" {count} page{' waits' if count == 1 else 's wait'} for it." if count else ""
     verb = "carriers resume" if status.state == "suspended" else "probe"
     return answers.StuckItem(
         what=status.link,
         kind="link",
         message_class=None,
-        since=maybe(status.oldest_at),
+        since=maybe(status.oldest_at if failure is None else failure.at),
+        times=None if failure is None else failure.times,
         says=line + wait,
+        does=says.sentence(_upper(says.around_link(status, a))),
         commands=(f"gateway {verb} {status.link}",),
     )

@@ -19,6 +19,7 @@ from gateway.adapters.base import (
     Accepted,
     AdapterSpec,
     Client,
+    Doorway,
     Evidence,
     Findings,
     Listener,
@@ -26,7 +27,17 @@ from gateway.adapters.base import (
     Surroundings,
 )
 from gateway.api import says, telling
-from gateway.api.ports import Api, Cuts, Health, LastFailure, LinkStatus, NotReady, PlannedLeg, Resting
+from gateway.api.ports import (
+    Api,
+    Cuts,
+    Health,
+    LastFailure,
+    LinkStatus,
+    NotReady,
+    PathDown,
+    PlannedLeg,
+    Resting,
+)
 from gateway.api.ports import Mode as ApiMode
 from gateway.api.problems import problem_response
 from gateway.api.routes import make_router
@@ -42,7 +53,7 @@ from gateway.errors import SettingsError
 from gateway.housekeeping import Housekeeping
 from gateway.lane import Lane, Mode
 from gateway.lifecycle import State
-from gateway.lines import Lines, NoLine
+from gateway.lines import Lines, LineStatus, NoLine
 from gateway.loop import LINK as LOOP
 from gateway.loop import LOOPBACK, OURSELVES, Loop, with_loop
 from gateway.model import Instant, LinkName, MessageClass, seconds_between
@@ -133,7 +144,7 @@ class House:
             store.count_commits, lambda: store.units_waiting, lambda: store.oldest_commit_age
         )
         self.bell = Bell()
-        self.lines = Lines(lambda: self._settings.lines, env)
+        self.modem_lines = Lines(lambda: self._settings.lines, env)
         self._started_at = env.now()
         self._links: dict[LinkName, LinkView] = {}
         self._own: dict[LinkName, LinkSettings] = {}
@@ -176,7 +187,7 @@ class House:
         )
         self.paths = Paths(self.working, self.dispatch.lanes, store.pursuit, self.metrics, self.bell, env)
         self.tell = Tell(self.settings, self.reception, OURSELVES, self._troubles, self.bell, env)
-        self._tls: DoorTls | None = None
+        self._tls: dict[str, DoorTls] = {}
         self._watchdog = Watchdog(
             env.supervisor,
             env.clock,
@@ -237,8 +248,8 @@ class House:
         await self.pursue.stop()
         await self.housekeeping.stop()
         await self.watch.stop()
-        if self._tls is not None:
-            await self._tls.stop()
+        for tls in self._tls.values():
+            await tls.stop()
         stopping = Deferred.fromCoroutine(self.dispatch.stop())
         stopping.addTimeout(limit, self._env.clock)  # type: ignore[arg-type]  # Clock is IReactorTime
         try:
@@ -275,18 +286,18 @@ class House:
         doors: list[tuple[str, ServerTls | None]] = []
         if self._control is not None:
             doors.append((f"unix:{self._control}", None))
-        http = self._settings.listen.http
-        if http is not None and http.tls is not None:
-            self._tls = DoorTls(
+        for name in self._settings.listen.tls():
+            self._tls[name] = DoorTls(
+                name,
                 self.settings,
                 lambda: self._reread(self._settings.generation),
                 self.metrics,
                 self.bell,
                 self._env,
             )
-            self._tls.start()
-        if http is not None:
-            doors.append((http.at, None if self._tls is None else self._tls.server))
+            self._tls[name].start()
+        if self._settings.listen.http is not None:
+            doors.append((self._settings.listen.http.at, self._serves("http")))
         for door, tls in doors:
             server = HttpServer(
                 clock=self._env.clock,
@@ -306,9 +317,20 @@ class House:
         for name, own in self._settings.listen.own.items():
             spec = self._specs[name].listener
             assert spec is not None
-            listener = spec.make(own, partial(self._links_of, name), self._env, self.reception)
+            around = Doorway(
+                links=partial(self._links_of, name),
+                env=self._env,
+                reception=self.reception,
+                tls=self._serves(name),
+            )
+            listener = spec.make(own, around)
             await listener.start()
             self._listeners[name] = listener
+
+    def _serves(self, door: str) -> ServerTls | None:
+        """What *door* serves TLS with."""
+        tls = self._tls.get(door)
+        return None if tls is None else tls.server
 
     def _counted(self, handler: Handler) -> Handler:
         """*handler*, with its answers counted by code."""
@@ -364,7 +386,7 @@ class House:
     def _lane(self, name: LinkName) -> Lane:
         own = self._own[name]
         spec = self._specs[own.adapter]
-        around = Surroundings(env=self._env, reception=self.reception, lines=self.lines)
+        around = Surroundings(env=self._env, reception=self.reception, lines=self.modem_lines)
         link = spec.make_link(name, own, around)
         return Lane(
             name,
@@ -438,8 +460,8 @@ class House:
             log.warn("settings not reloaded: {mistakes} mistakes", mistakes=len(error.mistakes))
             raise
         finally:
-            if self._tls is not None:
-                self._tls.look()
+            for tls in self._tls.values():
+                tls.look()
             self._env.supervisor.say("READY=1", status_line(self._in_a_line()))
 
     def explain(self, target: str, message_class: MessageClass, at: Instant) -> tuple[PlannedLeg, ...]:
@@ -458,14 +480,12 @@ class House:
             for status in self.status()
             if status.state in ("down", "resting") and status.last_failure is not None
         ]
-        if self.paths.says is not None:
-            around = "" if self._no_way_out() else "; critical and urgent pages go other ways at once"
-            reasons.append(self.paths.says + around)
+        reasons += self._paths_troubles().values()
         reasons += self.loop.troubles.values()
-        if self._tls is not None:
-            reasons += self._tls.reasons
+        for tls in self._tls.values():
+            reasons += tls.reasons
         reasons += self.notify.troubles()
-        reasons += tuple(self.lines.troubles().values())
+        reasons += self._lines_troubles().values()
         codes = tuple(self._not_ready())
         told = (NOT_READY[code] for code in codes if code != "internet-down")  # said above at length
         return Health(
@@ -504,18 +524,35 @@ class House:
 
     def _troubles(self) -> dict[str, str]:
         """What the people of the gateway itself should hear, by what it is about."""
-        found = self.loop.troubles | self.lines.troubles()
-        if self._tls is not None and self._tls.reasons:
-            found["certificate"] = "; ".join(self._tls.reasons)
+        found = self.loop.troubles | self._lines_troubles() | self._paths_troubles()
+        for door, tls in self._tls.items():
+            if tls.reasons:
+                found[f"certificate {door}"] = "; ".join(tls.reasons)
         young = seconds_between(self._started_at, self._env.now()) < TELL_OF_RECOVERY
         if self._store.recovered is not None and young:
             found["recovery"] = f"it was not stopped in order: {self._store.recovered}"
-        if self.paths.says is not None:
-            found["internet"] = self.paths.says
         for status in self.status():
             if status.mode == "suspended" and status.by == "gateway":
                 found[status.link] = f"{status.link} is switched off: {status.why}"
         return found
+
+    def _paths_troubles(self) -> dict[str, str]:
+        """Paths that lead nowhere, each in a sentence."""
+        a = self._around()
+        return {down.path: says.of_down(down, a) for down in a.down}
+
+    def _lines_troubles(self) -> dict[str, str]:
+        """Lines that have failed again and again, each in a sentence."""
+        a = self._around()
+        return {
+            line.name: f"line {line.name}: {says.of_line(line, a)}; {says.around_line(line, a)}"
+            for line in a.lines
+            if line.trouble is not None and line.trouble.lasting
+        }
+
+    def _around(self) -> says.Around:
+        now = self._env.now()
+        return says.around(self._settings, self.status(), now, lines=self.lines(), down=self.paths_down())
 
     def _in_a_line(self) -> str:
         """How it does, for whoever asks the supervisor."""
@@ -525,8 +562,7 @@ class House:
 
     def _news(self, notice: Notice, row: MessageRow) -> bytes:
         """What a client is told."""
-        a = says.around(self._settings, self.status(), self._env.now())
-        return telling.body_of(notice, row, a)
+        return telling.body_of(notice, row, self._around())
 
     def left(self, client: str) -> int | None:
         """How many messages a client may submit at this moment."""
@@ -577,8 +613,19 @@ class House:
             last_taken_at=state.last_taken,
             last_failure=None
             if state.failing_since is None or state.last_failure is None
-            else LastFailure(at=state.failing_since, says=state.last_failure),
+            else LastFailure(at=state.failing_since, says=state.last_failure, times=state.failures),
         )
+
+    def lines(self) -> tuple[LineStatus, ...]:
+        """Every modem line, in file order."""
+        return self.modem_lines.status()
+
+    def paths_down(self) -> tuple[PathDown, ...]:
+        """Paths that lead nowhere."""
+        since = self.paths.since
+        if since is None:
+            return ()
+        return tuple(PathDown(path=path, since=since, links=self.paths.resting) for path in self.paths.down)
 
     async def set_mode(self, link: LinkName, mode: ApiMode, by: str, why: str | None) -> None:
         """On record first, then in effect."""
@@ -597,8 +644,8 @@ class House:
 
     async def probe(self, link: LinkName) -> Findings:
         """Look at the far end of a link, or at a line, without sending a message."""
-        if link in self.lines.names:
-            found = await self.lines.probe(link)
+        if link in self.modem_lines.names:
+            found = await self.modem_lines.probe(link)
             if isinstance(found, NoLine):
                 return Findings(reached=False, says=found.why)
             return Findings(reached=True, says="works", capabilities=found)
@@ -626,11 +673,12 @@ def _at_the_next_start(old: Settings, new: Settings) -> list[str]:
     return [f"{key}: takes effect at the next start" for key, (was, is_) in fixed.items() if was != is_]
 
 
-def _doors(listen: Listen) -> tuple[Listen, bool]:
+def _doors(listen: Listen) -> tuple[Listen, set[str]]:
     """What of the doors cannot change while they are open; a certificate can."""
-    if listen.http is None or listen.http.tls is None:
-        return listen, False
-    return replace(listen, http=replace(listen.http, tls=None)), True
+    secured = {*listen.tls()}
+    for door in secured:
+        listen = listen.with_tls(door, None)
+    return listen, secured
 
 
 def _digest(settings: Settings) -> str:

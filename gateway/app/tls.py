@@ -1,4 +1,4 @@
-"""The certificate that the API serves with: looked at again and again, taken when it has been renewed."""
+"""The certificate that a door serves with: looked at again and again, taken when it has been renewed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ DAY = 86_400.0
 
 
 class DoorTls:
-    """What the HTTP door serves with, as *settings* say; *reread* gives those of the file as it is now.
+    """What *door*, a key of ``listen``, serves TLS with, as *settings* say; *reread* gives those of the file
+    as it is now.
 
     A new pair that cannot be used changes nothing: it is logged once, stands in ``reasons``, and is tried
     again at every look, for a key may be written after its certificate. Raises UnusablePair or OSError if
@@ -33,22 +34,25 @@ class DoorTls:
 
     def __init__(
         self,
+        door: str,
         settings: Callable[[], Settings],
         reread: Callable[[], Settings],
         metrics: Metrics,
         bell: Bell,
         env: Env,
     ) -> None:
+        self._door = door
+        self._whose = "the API" if door == "http" else f"the door {door}"
         self._settings = settings
         self._reread = reread
         self._metrics = metrics
         self._env = env
-        written = _written(settings())
+        written = self._written(settings())
         assert written is not None
         self.server = ServerTls(read_certificate(env.files.read(Path(written.cert)), written.key.value))
         self._trouble: str | None = None
         self._warned_on = -1
-        rounds = Rounds("tls", self._round, bell, env)
+        rounds = Rounds(f"tls {door}", self._round, bell, env)
         self.start = rounds.start
         self.stop = rounds.stop
 
@@ -57,11 +61,15 @@ class DoorTls:
         """What is wrong, in sentences."""
         ends = self.server.certificate.ends
         left = seconds_between(self._env.wall(), ends)
-        found = [] if self._trouble is None else [f"the new certificate is not used: {self._trouble}"]
+        found = (
+            []
+            if self._trouble is None
+            else [f"the new certificate of {self._whose} is not used: {self._trouble}"]
+        )
         if left <= 0:
-            found.append(f"the certificate of the API ended at {rfc3339(ends)}")
+            found.append(f"the certificate of {self._whose} ended at {rfc3339(ends)}")
         elif left < SOON:
-            found.append(f"the certificate of the API ends at {rfc3339(ends)}")
+            found.append(f"the certificate of {self._whose} ends at {rfc3339(ends)}")
         return tuple(found)
 
     async def _round(self) -> float:
@@ -70,24 +78,24 @@ class DoorTls:
 
     def look(self) -> None:
         """Take a new certificate if there is one; show how long the present one counts."""
-        written = _written(self._settings())
+        written = self._written(self._settings())
         try:
             if written is not None and self._differs(written):
-                fresh = _written(self._reread())
+                fresh = self._written(self._reread())
                 if fresh is not None:
                     self._take(fresh)
             self._trouble = None
         except (UnusablePair, OSError, SettingsError) as error:
             why = str(error.mistakes[0]) if isinstance(error, SettingsError) else str(error)
             if why != self._trouble:
-                log.error("certificate not renewed: {why}", why=why)
+                log.error("certificate not renewed: {why}", why=why, door=self._door)
             self._trouble = why
         left = seconds_between(self._env.wall(), self.server.certificate.ends)
-        self._metrics.certificate_ends.labels("http").set(left)
+        self._metrics.certificate_ends.labels(self._door).set(left)
         today = int(self._env.wall() // (DAY * SECOND))
         if left < SOON and today != self._warned_on:
             self._warned_on = today
-            log.warn("certificate of {door} ends in {days} days", door="http", days=int(left // DAY))
+            log.warn("certificate of {door} ends in {days} days", door=self._door, days=int(left // DAY))
 
     def _differs(self, written: TlsListen) -> bool:
         return self._env.files.read(Path(written.cert)) != self.server.certificate.pem
@@ -102,9 +110,8 @@ class DoorTls:
             "certificate renewed: {names} until {until}",
             names=", ".join(fresh.names),
             until=rfc3339(fresh.ends),
+            door=self._door,
         )
 
-
-def _written(settings: Settings) -> TlsListen | None:
-    http = settings.listen.http
-    return None if http is None else http.tls
+    def _written(self, settings: Settings) -> TlsListen | None:
+        return settings.listen.tls().get(self._door)

@@ -6,7 +6,7 @@ import click
 
 from gateway.cli import screen
 from gateway.cli.daemon import Document, link_path
-from gateway.cli.looking import way_out_row
+from gateway.cli.looking import ways_out
 from gateway.cli.surface import Surface, on_daemon
 from gateway.cli.trouble import DONE, FAILED, REFUSED, Trouble
 
@@ -31,7 +31,7 @@ def carriers() -> None:
 @carriers.command("list")
 @on_daemon
 def list_(at: Surface) -> None:
-    """List the ways out, in the order of the settings.
+    """List the ways out and the modem lines, in the order of the settings.
 
     \b
     Examples:
@@ -42,8 +42,9 @@ def list_(at: Surface) -> None:
     if at.json:
         screen.show_json(answer)
         return
-    heads = ("", "WAY OUT", "", "WAITING", "LAST PAGE TAKEN", "")
-    screen.table(heads, [way_out_row(at, link) for link in answer["links"]])
+    for down in answer.get("down", ()):
+        screen.say((" ! ", screen.ALARM), down["says"])
+    ways_out(at, answer)
 
 
 _why = click.option("--why", "reason", metavar="TEXT", help="Shown to everybody who looks.")

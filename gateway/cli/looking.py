@@ -33,7 +33,7 @@ def status(at: Surface) -> None:
     if at.json:
         screen.show_json(health)
         return
-    links = at.daemon.get("/v1/links")["links"]
+    ways = at.daemon.get("/v1/links")
     if health["ready"]:
         screen.say(" Takes pages", f"  version {health['version']}, settings {health['generation']}")
     else:
@@ -46,14 +46,28 @@ def status(at: Surface) -> None:
         f" Runs since {screen.day_and_clock(health['started_at'], at.zone)} · "
         f"{words.count(health['backlog'], 'page')} not finished"
     )
-    _ways_out(at, links)
+    ways_out(at, ways)
 
 
-def _ways_out(at: Surface, links: list[Document]) -> None:
-    screen.table(("", "WAY OUT", "", "WAITING", "LAST PAGE TAKEN", ""), [way_out_row(at, n) for n in links])
+def ways_out(at: Surface, ways: Document) -> None:
+    """The ways out, and the modem lines if there are any."""
+    rows = [_way_out_row(at, link) for link in ways["links"]]
+    screen.table(("", "WAY OUT", "", "WAITING", "LAST PAGE TAKEN", ""), rows)
+    if lines := [_line_row(line) for line in ways.get("lines", ())]:
+        screen.table(("", "LINE", "", "POOL", ""), lines)
 
 
-def way_out_row(at: Surface, link: Document) -> tuple[str | tuple[str, str], ...]:
+def _line_row(line: Document) -> tuple[str | tuple[str, str], ...]:
+    return (
+        (" !", screen.WARNING) if line["state"] == "failing" else "  ",
+        line["line"],
+        words.line(line["state"]),
+        line["pool"],
+        line["says"],
+    )
+
+
+def _way_out_row(at: Surface, link: Document) -> tuple[str | tuple[str, str], ...]:
     """A way out as a row: mark, name, state, how many wait, when it last worked, a sentence."""
     bad = link["state"] in ("down", "resting", "suspended")
     taken = link["last_taken_at"]
@@ -120,10 +134,15 @@ def stuck(at: Surface) -> None:
     whats = [_what(item) for item in items]
     width = max(map(len, whats), default=0)
     told = max((len(item["says"]) for item in items), default=0)
+    done = max((len(item.get("does") or "") for item in items), default=0)
     for item, what in zip(items, whats, strict=True):
-        commands = "".join(f"{'  → ' if i == 0 else ' · '}{c}" for i, c in enumerate(item["commands"]))
+        orders = " · ".join(item["commands"])
+        todo = "; ".join(filter(None, (item.get("advice"), orders)))
+        commands = f"  → {todo}" if todo else ""
         line = f" ! {what:<{width}}  {item['says']:<{told}}"
-        pressing = item["class"] == "critical" or item["kind"] == "link"
+        if done:
+            line += f"  {item.get('does') or '':<{done}}"
+        pressing = item["class"] == "critical" or item["kind"] in ("link", "path")
         head = (line[: 3 + width], screen.ALARM if pressing else screen.WARNING)
         if screen.fits(line + commands):
             screen.say(head, (line[3 + width :] + commands).rstrip())
@@ -136,8 +155,8 @@ def stuck(at: Surface) -> None:
 
 
 def _what(item: Document) -> str:
-    if item["kind"] == "link":
-        return f"way out {item['what']}"
+    if item["kind"] != "message":
+        return f"{'way out' if item['kind'] == 'link' else item['kind']} {item['what']}"
     return f"{item['what']} {item['class'] or ''}".rstrip()
 
 

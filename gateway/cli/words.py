@@ -55,6 +55,9 @@ _WAYS_OUT = {
 }
 
 
+_LINES = {"ready": "Ready", "in_use": "In use", "failing": "Failing"}
+
+
 def rung(level: str, device: str | None = None) -> str:
     """One rung of the ladder: ``carrier has it``; *device* is the kind it arrived on."""
     if level == "on_device" and device:
@@ -87,6 +90,11 @@ def copy_standing(delivery: dict[str, Any]) -> str:
 def way_out(state: str) -> str:
     """How a way out does."""
     return _WAYS_OUT.get(state, state)
+
+
+def line(state: str) -> str:
+    """How a modem line does."""
+    return _LINES.get(state, state)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -22,19 +22,32 @@ def with_certificate(
     read: Callable[[Path], bytes],
     now: Instant | None,
 ) -> Settings:
-    """*settings* with the path of the certificate made whole; complains about a pair that cannot be used.
+    """*settings* with the paths of certificates made whole; complains about a pair that cannot be used.
 
     With *now* also about one that has ended, or ends soon. A gateway that starts or reloads does without:
     that it pages matters more than that its certificate counts.
     """
-    http = settings.listen.http
-    if http is None or http.tls is None or not complaints.sound("listen", "http", "tls"):
-        return settings
-    path = ("listen", "http", "tls")
+    listen = settings.listen
+    for door, tls in listen.tls().items():
+        path = ("listen", door, "tls")
+        if complaints.sound(*path):
+            file = Path(place(top, (*path, "cert")).file).parent / tls.cert
+            listen = listen.with_tls(door, replace(tls, cert=str(file)))
+            _look(path, file, tls.key.value, top, complaints, read, now)
+    return replace(settings, listen=listen)
+
+
+def _look(
+    path: tuple[str, ...],
+    file: Path,
+    key: str,
+    top: Entries,
+    complaints: Complaints,
+    read: Callable[[Path], bytes],
+    now: Instant | None,
+) -> None:
+    """Complain about the pair of the door whose ``tls`` stands at *path*."""
     at = place(top, (*path, "cert"))
-    file = Path(at.file).parent / http.tls.cert
-    whole = replace(http, tls=replace(http.tls, cert=str(file)))
-    settings = replace(settings, listen=replace(settings.listen, http=whole))
     shown = quoted(str(file))
     try:
         pem = read(file)
@@ -42,18 +55,18 @@ def with_certificate(
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a file name"
         what = f"the file {shown} cannot be read ({reason})."
         complaints.mistake(at, (*path, "cert"), what, "Write the path of a file that the gateway may read.")
-        return settings
+        return
     if len(pem) > MAX_BYTES:
         complaints.mistake(at, (*path, "cert"), f"the file {shown} is larger than 5 MiB.", "Is it another?")
-        return settings
+        return
     from gateway.env.tls import UnusablePair, read_certificate  # takes a while to import
 
     try:
-        found = read_certificate(pem, http.tls.key.value)
+        found = read_certificate(pem, key)
     except UnusablePair as error:
         what = f"the file {shown} {error.what}" if error.at == "cert" else error.what
         complaints.mistake(place(top, (*path, error.at)), (*path, error.at), what, error.remedy)
-        return settings
+        return
     if now is not None and found.ends <= now:
         what = f"the certificate of {shown} ended at {rfc3339(found.ends)}."
         complaints.mistake(at, (*path, "cert"), what, "Renew it.")
@@ -63,4 +76,3 @@ def with_certificate(
     elif now is not None and seconds_between(now, found.ends) < SOON:
         what = f"the certificate of {shown} ends at {rfc3339(found.ends)}."
         complaints.warning(at, (*path, "cert"), what, "Renew it; the gateway takes the new file by itself.")
-    return settings

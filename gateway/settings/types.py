@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from gateway.model import LinkName, MessageClass, NoticeKind
 from gateway.outcome import Level
@@ -138,12 +139,27 @@ class HttpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*own*: settings of the adapters' doors, by the name of the adapter, the key that they stand under."""
+    """*own*: settings of the adapters' doors, by the name of the adapter, the key that they stand under.
+
+    A door of an adapter speaks TLS by having a key ``tls`` of the type TlsListen, as *http* has.
+    """
 
     http: Annotated[HttpListen | None, Meta(description="The HTTP API; `none`: there is none.")] = (
         HttpListen()
     )
     own: dict[str, Any] = {}
+
+    def tls(self) -> dict[str, TlsListen]:
+        """What doors serve TLS with, by their keys; those that do not are left out."""
+        found = {name: getattr(door, "tls", None) for name, door in {"http": self.http, **self.own}.items()}
+        return {name: tls for name, tls in found.items() if isinstance(tls, TlsListen)}
+
+    def with_tls(self, door: str, tls: TlsListen | None) -> Listen:
+        """The same doors, of which *door* serves TLS with *tls*."""
+        if door == "http":
+            assert self.http is not None
+            return replace(self, http=replace(self.http, tls=tls))
+        return replace(self, own={**self.own, door: replace(self.own[door], tls=tls)})
 
 
 class Tell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

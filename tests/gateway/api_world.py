@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from gateway.adapters.base import Accepted, Client, Findings, Submission
-from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PlannedLeg, Resting
+from gateway.api.ports import Api, Health, LastFailure, LinkStatus, PathDown, PlannedLeg, Resting
 from gateway.api.routes import make_router
 from gateway.bell import Bell
 from gateway.env.simulated import BOOT, SimulatedEnv, run
 from gateway.errors import Conflict, SubmissionError
 from gateway.lifecycle import State
+from gateway.lines import LineStatus, Trouble
 from gateway.model import (
     Content,
     DeliveryKey,
@@ -296,6 +297,23 @@ class Desk:
         self.ready = True
         self.orders: list[tuple[str, str, str, str | None]] = []
         self.reload_error: Exception | None = None
+        self.down: tuple[PathDown, ...] = ()
+        self.modem_lines = (
+            LineStatus(
+                name="modem-1",
+                pool="modems",
+                in_use=False,
+                trouble=Trouble(
+                    code="no-dialtone",
+                    why="the modem says NO DIALTONE",
+                    since=T0,
+                    calls=4,
+                    moved=3,
+                    rests_until=later(T0, 60),
+                ),
+            ),
+            LineStatus(name="modem-2", pool="modems", in_use=True),
+        )
         self.links = (
             LinkStatus(
                 link=WEB,
@@ -315,7 +333,7 @@ class Desk:
                 path="phone",
                 ceiling=Level.HANDED_OVER,
                 state="down",
-                last_failure=LastFailure(at=T0, says="no dial tone"),
+                last_failure=LastFailure(at=T0, says="no dial tone", times=4),
             ),
             LinkStatus(
                 link=SMS,
@@ -368,6 +386,12 @@ class Desk:
 
     def status(self) -> tuple[LinkStatus, ...]:
         return self.links
+
+    def lines(self) -> tuple[LineStatus, ...]:
+        return self.modem_lines
+
+    def paths_down(self) -> tuple[PathDown, ...]:
+        return self.down
 
     async def set_mode(self, link: LinkName, mode: Any, by: str, why: str | None) -> None:
         self.orders.append((link, mode, by, why))

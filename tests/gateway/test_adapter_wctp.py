@@ -14,7 +14,7 @@ from link_fakes import surroundings
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
-from gateway.adapters.base import Enquiring, Evidence, Fetching, Findings, Probing
+from gateway.adapters.base import Doorway, Enquiring, Evidence, Fetching, Findings, Probing
 from gateway.adapters.wctp import ADAPTER, WctpListen, WctpSettings, reports
 from gateway.adapters.wctp.link import make_link, measured
 from gateway.env import Address
@@ -22,7 +22,7 @@ from gateway.env.simulated import World, run
 from gateway.errors import StoreFailed
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import InDoubt, Level, NotSent, Refused, Taken
-from gateway.settings.types import LinkSettings, Secret
+from gateway.settings.types import LinkSettings, Secret, TlsListen
 from gateway.web import HttpServer, Request, Response
 from protocols.wctp import codec
 from protocols.wctp import messages as m
@@ -109,6 +109,10 @@ def test_what_a_link_may_say_of_itself(keys: dict[str, Any], wrong: list[tuple[s
         ({"networks": ("192.0.2.0/24",)}, []),
         ({"security_code": Secret("K7")}, []),
         ({"security_code": Secret("K7"), "at": "0.0.0.0:80"}, [("at", True)]),
+        (
+            {"security_code": Secret("K7"), "at": "0.0.0.0:443", "tls": TlsListen(cert="c", key=Secret("k"))},
+            [],
+        ),
         ({"networks": ("192.0.2.0/24",), "path": "wctp"}, [("path", False)]),
     ],
 )
@@ -434,9 +438,11 @@ class Door:
         self.env = self.world.env("10.9.0.1")
         self.door = ADAPTER.listener.make(
             WctpListen(**({"at": AT, "secret": Secret(SECRET)} | keys)),
-            lambda: self.links,
-            self.env,
-            self,  # type: ignore[arg-type]  # report is all that a door asks for
+            Doorway(
+                links=lambda: self.links,
+                env=self.env,
+                reception=self,  # type: ignore[arg-type]  # report is all that a door asks for
+            ),
         )
         self.run(self.door.start())
 

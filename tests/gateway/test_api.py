@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from tests.peers import missing
@@ -23,6 +24,7 @@ from gateway import accept, route, web
 from gateway.api import answers, bodies
 from gateway.api.calls import Route, Who
 from gateway.api.openapi import as_text
+from gateway.api.ports import PathDown
 from gateway.api.problems import KINDS, as_table
 from gateway.api.routes import ROUTES
 from gateway.errors import Conflict, Mistake, SettingsError
@@ -647,9 +649,25 @@ def test_links_say_how_they_do(world: ApiWorld) -> None:
     web, phone, sms = answer["links"]
     assert web["says"] == f"Spok (web) is resting 40 s after 5 failures; next test at {clock(40)}."
     assert web["waiting"] == {"critical": 1, "normal": 2}
-    assert phone["says"] == f"Spok (phone) does not work since {clock(0)}: no dial tone."
+    assert phone["says"] == f"Spok (phone) does not work since {clock(0)} (4 times): no dial tone."
     assert sms["says"] == "SMS works; it last took a page 0 s ago."
     assert sms["ceiling"] == "on_device"
+
+
+def test_modem_lines_stand_beside_the_links(world: ApiWorld) -> None:
+    """Which one fails since when, how often, and who has its calls."""
+    _, answer = world.call("GET", "/v1/links", uid=0)
+    bad, good = answer["lines"]
+    assert (bad["line"], bad["pool"], bad["state"], bad["times"], bad["moved"]) == (
+        "modem-1",
+        "modems",
+        "failing",
+        4,
+        3,
+    )
+    assert bad["since"] == "2027-01-01T00:00:00Z"
+    assert bad["says"] == f"No dial tone since {clock(0)} (4 calls). Its calls go by modem-2, 3 so far."
+    assert (good["state"], good["since"], good["says"]) == ("in_use", None, "A call is made by it.")
 
 
 def clock(seconds: float) -> str:
@@ -745,12 +763,27 @@ def test_stuck_lists_what_needs_somebody_and_what_does_not(world: ApiWorld) -> N
     """Worst first, each with the commands that help."""
     world.shelf.put(message(8, "7K5M", ending="unanswered", incident_due=None))
     _, answer = world.call("GET", "/v1/stuck", uid=0)
-    assert answer["says"] == "3 things need you"
+    assert answer["says"] == "4 things need you"
     assert [(item["what"], item["commands"][0]) for item in answer["needs_you"]] == [
         ("7K5M", "gateway queue retry 7K5M"),
         ("7K9T", "gateway queue decide 7K9T --again"),
         ("spok.phone", "gateway probe spok.phone"),
+        ("modem-1", "gateway probe modem-1"),
     ]
+    link, line = answer["needs_you"][2:]
+    assert (link["kind"], link["times"], link["since"]) == ("link", 4, "2027-01-01T00:00:00Z")
+    assert link["does"] == "No other way to Spok works: pages go by other carriers, or wait."
+    assert line == {
+        "what": "modem-1",
+        "kind": "line",
+        "class": None,
+        "since": "2027-01-01T00:00:00Z",
+        "times": 4,
+        "says": f"No dial tone since {clock(0)} (4 calls).",
+        "does": "Its calls go by modem-2, 3 so far.",
+        "advice": "check the telephone cable",
+        "commands": ["gateway probe modem-1"],
+    }
     assert answer["needs_you"][1]["says"] == (
         "It may have gone to Alice Moreau's pager. Send again (may come twice) or leave it?"
     )
@@ -760,6 +793,46 @@ def test_stuck_lists_what_needs_somebody_and_what_does_not(world: ApiWorld) -> N
         f"1 critical page, 2 normal pages wait for Spok (web), the oldest since {clock(0)}. Spok (web) is resting"
     )
     assert answer["zone"] == "Europe/Paris"
+
+
+def test_a_line_that_failed_once_is_no_thing_of_somebodys(world: ApiWorld) -> None:
+    """Two calls may be a cable that somebody is plugging in; three need you, also where nothing stands in."""
+    bad, good = world.desk.modem_lines
+    assert bad.trouble is not None
+
+    def lines(calls: int, code: str) -> list[dict[str, Any]]:
+        trouble = replace(bad.trouble, calls=calls, code=code)
+        world.desk.modem_lines = (replace(bad, trouble=trouble), replace(good, pool="other"))
+        items = world.call("GET", "/v1/stuck", uid=0)[1]["needs_you"]
+        return [item for item in items if item["kind"] == "line"]
+
+    assert lines(2, "modem") == []
+    (line,) = lines(3, "modem")
+    assert line["says"] == f"The modem says NO DIALTONE since {clock(0)} (3 calls)."
+    assert line["does"] == "No other line of modems works: pages go other ways, or wait."
+    for code in ("port-missing", "port-busy", "port-denied", "port-broken"):
+        assert lines(3, code)[0]["advice"], code
+
+
+def test_stuck_says_that_the_internet_is_down(world: ApiWorld) -> None:
+    """Since when, and how pages go instead; one way out alone may be the carrier's fault, which is said."""
+    web, phone, sms = world.desk.links
+    world.desk.links = (web, replace(phone, state="idle"), replace(sms, state="resting"))
+
+    def internet(links: int) -> dict[str, Any]:
+        world.desk.down = (PathDown(path="internet", since=T0, links=links),)
+        item: dict[str, Any] = world.call("GET", "/v1/stuck", uid=0)[1]["needs_you"][1]
+        return item
+
+    item = internet(2)
+    assert (item["kind"], item["what"], item["since"]) == ("path", "internet", "2027-01-01T00:00:00Z")
+    assert item["says"] == f"The Internet is down since {clock(0)}: going by phone."
+    assert item["commands"] == ["gateway probe spok.web"]
+    only = f"The only way out over the Internet rests since {clock(0)}: going by phone."
+    assert internet(1)["says"] == only
+    assert world.call("GET", "/v1/links", uid=0)[1]["down"][0]["says"] == only.rstrip(".")
+    world.desk.links = (web, phone, replace(sms, state="resting"))
+    assert internet(2)["says"].endswith(": no other way out works.")
 
 
 def test_why_tells_the_story_and_what_comes_next(world: ApiWorld) -> None:

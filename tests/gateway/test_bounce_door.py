@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway.adapters.base import Evidence
+from gateway.adapters.base import Doorway, Evidence
 from gateway.adapters.smtp import ADAPTER, SmtpListen, SmtpSettings
 from gateway.env import Address
 from gateway.env.simulated import World, run
@@ -49,9 +49,11 @@ class Door:
         assert ADAPTER.listener is not None
         self.door = ADAPTER.listener.make(
             SmtpListen(at=AT, **keys),
-            lambda: self.links,
-            self.world.env("10.9.0.1"),
-            self,  # type: ignore[arg-type]  # report is all that a door asks for
+            Doorway(
+                links=lambda: self.links,
+                env=self.world.env("10.9.0.1"),
+                reception=self,  # type: ignore[arg-type]  # report is all that a door asks for
+            ),
         )
         self.mx = self.world.env("mx.example")
         self.run(self.door.start())

@@ -751,7 +751,7 @@ def test_stuck_is_the_picture_at_three_in_the_morning(gateway: FakeGateway) -> N
     picture = a.Stuck(
         at="2026-11-21T02:14:20Z",
         zone="Europe/Paris",
-        says="2 things need you",
+        says="3 things need you",
         needs_you=(
             a.StuckItem(
                 what="7K3M",
@@ -769,6 +769,17 @@ def test_stuck_is_the_picture_at_three_in_the_morning(gateway: FakeGateway) -> N
                 says="No dial tone since 02:58.",
                 commands=("gateway probe spok.phone",),
             ),
+            a.StuckItem(
+                what="modem-1",
+                kind="line",
+                message_class=None,
+                since="2026-11-21T01:58:00Z",
+                times=4,
+                says="No dial tone since 02:58 (4 calls).",
+                does="Its calls go by modem-2.",
+                advice="check the telephone cable",
+                commands=("gateway probe modem-1",),
+            ),
         ),
         waiting=(
             a.WaitingItem(count=3, says="3 normal pages wait for Mail."),
@@ -779,14 +790,32 @@ def test_stuck_is_the_picture_at_three_in_the_morning(gateway: FakeGateway) -> N
     result = call("stuck")
     assert result.exit_code == 0
     assert result.stdout == (
-        " 2 things need you" + " " * 56 + "03:14:20 Europe/Paris\n"
-        " ! 7K3M critical       Nobody has accepted for 6 min 10 s.  "
+        " 3 things need you" + " " * 56 + "03:14:20 Europe/Paris\n"
+        " ! 7K3M critical       Nobody has accepted for 6 min 10 s.                            "
         "→ gateway ack 7K3M --for PERSON · gateway why 7K3M\n"
-        " ! way out spok.phone  No dial tone since 02:58.            "
+        " ! way out spok.phone  No dial tone since 02:58.                                      "
         "→ gateway probe spok.phone\n"
+        " ! line modem-1        No dial tone since 02:58 (4 calls).  Its calls go by modem-2.  "
+        "→ check the telephone cable; gateway probe modem-1\n"
         " Waiting, not stuck: 3 normal pages wait for Mail. · 1 bulk page waits for SMS.\n"
     )
     assert json.loads(call("stuck", "--json").stdout) == plain(picture)
+
+
+def test_a_gateway_before_its_restart_still_answers(gateway: FakeGateway) -> None:
+    """The new commands read what the program of before the upgrade says, which has fewer fields."""
+    item = {"what": "a.b", "kind": "link", "class": None, "since": None, "says": "Off.", "commands": []}
+    stuck = {
+        "at": "2026-11-21T02:14:20Z",
+        "zone": "UTC",
+        "says": "1 thing",
+        "needs_you": [item],
+        "waiting": [],
+    }
+    gateway.on("GET", "/v1/stuck", stuck)
+    assert " ! way out a.b  Off.\n" in call("stuck").stdout
+    gateway.on("GET", "/v1/links", {"links": [plain(link())]})
+    assert "spok.web" in call("carriers", "list").stdout
 
 
 def test_nothing_stuck_is_one_line(gateway: FakeGateway) -> None:
@@ -848,6 +877,22 @@ def test_status_shows_whether_it_takes_pages(gateway: FakeGateway) -> None:
         "    sms.a     Working       0        Sat 21 Nov 03:15:09  Works.",
     ]
     assert json.loads(call("status", "--json").stdout)["generation"] == 3
+
+
+def test_lines_and_a_dead_path_stand_with_the_ways_out(gateway: FakeGateway) -> None:
+    """In the list of the ways out; the state in words, then the sentence."""
+    failing = a.Line(line="modem-1", pool="modems", state="failing", times=4, says="No dial tone.")
+    ready = a.Line(line="modem-2", pool="modems", state="ready", says="Nothing is wrong with it.")
+    down = a.DownPath(path="internet", since="2026-11-21T01:58:00Z", says="The Internet is down")
+    gateway.on("GET", "/v1/links", a.Links(links=(link(),), lines=(failing, ready), down=(down,)))
+    assert call("carriers", "list").stdout.splitlines() == [
+        " ! The Internet is down",
+        "    WAY OUT            WAITING  LAST PAGE TAKEN",
+        "    spok.web  Working  2        Sat 21 Nov 03:15:09  Works.",
+        "    LINE              POOL",
+        " !  modem-1  Failing  modems  No dial tone.",
+        "    modem-2  Ready    modems  Nothing is wrong with it.",
+    ]
 
 
 def test_explain_asks_the_gateway_for_a_moment(gateway: FakeGateway) -> None:

@@ -170,9 +170,14 @@ def test_a_line_with_trouble_gives_way_to_the_others(office: Office) -> None:
         for n in range(2):
             assert isinstance(await sent(await link.open(), office.text(n)), Taken)
         assert len(first) == 1
+        failing, stands_in = office.around.lines.status()
+        assert failing.trouble is not None
+        assert (failing.trouble.code, failing.trouble.calls, failing.trouble.moved) == ("no-dialtone", 1, 2)
+        assert (failing.trouble.lasting, stands_in.trouble) == (False, None)
         await office.env.sleep(61.0)
         office.plug(A)
         assert isinstance(await sent(await link.open(), office.text(3)), Taken)
+        assert office.around.lines.status()[0].trouble is None
 
     office.play(story())
 

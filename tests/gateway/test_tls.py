@@ -13,7 +13,8 @@ import pytest_twisted
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pairs import NAME, ca_pem, key_pem, new_key, pair, pem, signed
-from settings_fakes import BASE, SPECS
+from settings_fakes import BASE
+from settings_fakes import SPECS as FAKES
 from test_web_sockets import Talker, curl, until  # noqa: F401  # curl is a fixture
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -21,6 +22,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
+from gateway.adapters.wctp import ADAPTER as WCTP
 from gateway.app.tls import DoorTls
 from gateway.bell import Bell
 from gateway.env import Address, Tls
@@ -36,6 +38,10 @@ from gateway.web import Answer, HttpServer, Limits, Request, json_response
 DAY = 86_400
 THEN = datetime.fromtimestamp(BOOT / 1e6, UTC)
 TEXT = BASE + "listen: {http: {at: 127.0.0.1:0, tls: {cert: tls/crt.pem, key: {file: tls/key.pem}}}}\n"
+PUSHED = BASE + (
+    'listen: {http: none, wctp: {networks: ["192.0.2.0/24"], tls: {cert: tls/crt.pem, key: {file: tls/key.pem}}}}\n'
+)
+SPECS = FAKES | {"wctp": WCTP}
 CERT, KEY = "/etc/gateway/tls/crt.pem", "/etc/gateway/tls/key.pem"
 
 
@@ -50,10 +56,10 @@ def read_settings(files: dict[str, bytes], text: str = TEXT, now: Instant | None
     return load(text, SPECS, file="/etc/gateway/gateway.yaml", read=read, environ={}, now=now)
 
 
-def mistakes(files: dict[str, bytes], now: Instant | None = None) -> list[str]:
+def mistakes(files: dict[str, bytes], now: Instant | None = None, text: str = TEXT) -> list[str]:
     """Every mistake, without the name of the file."""
     with pytest.raises(SettingsError) as caught:
-        read_settings(files, now=now)
+        read_settings(files, text, now=now)
     return [str(one).removeprefix("/etc/gateway/gateway.yaml:") for one in caught.value.mistakes]
 
 
@@ -71,6 +77,20 @@ def test_the_certificate_lies_beside_the_settings_file() -> None:
     assert tls is not None
     assert tls.cert == CERT
     assert "PRIVATE" not in repr(tls)
+
+
+def test_the_door_of_an_adapter_has_a_pair_of_its_own() -> None:
+    """`listen.wctp.tls` is looked at as `listen.http.tls` is; each door by its own place in the file."""
+    cert, key = pair(13, begins=THEN)
+    found = read_settings(both(cert, key), PUSHED, now=BOOT)
+    assert {door: tls.cert for door, tls in found.listen.tls().items()} == {"wctp": CERT}
+    assert any(f'listen.wctp.tls.cert: the certificate of "{CERT}" ends at' in one for one in found.warnings)
+    (said,) = mistakes(both(cert, pair()[1]), text=PUSHED)
+    assert "listen.wctp.tls.key: the key does not belong to the first certificate" in said
+    two = PUSHED.replace("http: none", "http: {tls: {cert: tls/crt.pem, key: {file: tls/key.pem}}}")
+    assert [*read_settings(both(cert, key), two).listen.tls()] == ["http", "wctp"]
+    keys = [one.split(": ")[1] for one in mistakes({KEY: key}, text=two)]
+    assert keys == ["listen.http.tls.cert", "listen.wctp.tls.cert"]
 
 
 def odd_pairs() -> list[tuple[str, dict[str, bytes], str]]:
@@ -167,15 +187,16 @@ def test_a_certificate_that_ends_soon_is_a_warning_of_check() -> None:
 class Door:
     """A door's certificate on a machine of its own, and what the log says of it."""
 
-    def __init__(self, days: float = 90) -> None:
+    def __init__(self, days: float = 90, name: str = "http", text: str = TEXT) -> None:
         self.env = SimulatedEnv()
         self.files = self.env.disk.contents
-        self.text = TEXT
+        self.text = text
+        self.name = name
         self.metrics = Metrics("test")
         self.said: list[str] = []
         self.put(*pair(days, begins=THEN))
         self.settings = self.reread()
-        self.tls = DoorTls(lambda: self.settings, self.reread, self.metrics, Bell(), self.env)
+        self.tls = DoorTls(name, lambda: self.settings, self.reread, self.metrics, Bell(), self.env)
         globalLogPublisher.addObserver(self._logged)
         self.tls.start()
 
@@ -193,7 +214,7 @@ class Door:
     @property
     def left(self) -> float | None:
         return self.metrics.registry.get_sample_value(
-            "gateway_tls_certificate_expires_seconds", {"door": "http"}
+            "gateway_tls_certificate_expires_seconds", {"door": self.name}
         )
 
     def _logged(self, event: dict[str, Any]) -> None:
@@ -238,7 +259,7 @@ def test_a_new_pair_that_does_not_fit_changes_nothing(door: Door) -> None:
         "certificate not renewed: /etc/gateway/gateway.yaml:8:64: listen.http.tls.key: the key"
     )
     (reason,) = door.tls.reasons
-    assert reason.startswith("the new certificate is not used: ")
+    assert reason.startswith("the new certificate of the API is not used: ")
     door.put(key=key)
     door.pass_time(61)
     assert door.tls.server.certificate.pem == cert
@@ -267,6 +288,22 @@ def test_a_new_certificate_that_has_ended_does_not_replace_one_that_counts(door:
     door.pass_time(61)
     assert door.tls.server.certificate is before
     assert door.said == ["certificate not renewed: it ended at 2026-12-31T23:45:36Z. Renew it."]
+
+
+def test_the_certificate_of_an_adapters_door_is_renewed_too() -> None:
+    """Under its own name in health, log and metrics."""
+    door = Door(10, "wctp", PUSHED)
+    try:
+        assert door.tls.reasons == ("the certificate of the door wctp ends at 2027-01-11T00:00:00Z",)
+        assert door.said == ["certificate of wctp ends in 10 days"]
+        cert, key = pair(180, begins=THEN)
+        door.put(cert, key)
+        door.pass_time(61)
+        assert door.tls.server.certificate.pem == cert
+        assert door.left == pytest.approx(180 * DAY - 61, abs=61)
+        assert door.tls.reasons == ()
+    finally:
+        door.end()
 
 
 @pytest.mark.parametrize("door", [14.5], indirect=True)
@@ -315,7 +352,7 @@ class Served:
         (folder / "ca.pem").write_bytes(ca_pem())
         self.put(*pair())
         self.settings = self.reread()
-        self.tls = DoorTls(lambda: self.settings, self.reread, Metrics("test"), Bell(), self.env)
+        self.tls = DoorTls("http", lambda: self.settings, self.reread, Metrics("test"), Bell(), self.env)
 
     def put(self, cert: bytes, key: bytes) -> None:
         (self.folder / "tls" / "crt.pem").write_bytes(cert)

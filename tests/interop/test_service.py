@@ -136,7 +136,9 @@ def test_https_by_curl_and_a_renewal_by_reload(service: Service, curl: None) -> 
     refused = service.command("reload")
     assert refused.returncode == 78
     assert "the key does not belong to the first certificate of the file" in refused.stderr
-    assert any("the new certificate is not used" in reason for reason in service.health()["reasons"])
+    assert any(
+        "the new certificate of the API is not used" in reason for reason in service.health()["reasons"]
+    )
     assert '"monitoring"' in service.curl()
     service.put(cert, key)
     assert service.command("reload").returncode == 0
@@ -160,6 +162,42 @@ def test_check_refuses_a_certificate_that_has_ended_and_run_does_not(service: Se
     (reason,) = service.health()["reasons"]
     assert reason.startswith("the certificate of the API ended at ")
     assert '"monitoring"' in service.curl("--insecure")
+
+
+def test_the_door_of_an_adapter_has_a_certificate_of_its_own(tmp_path: Path, curl: None) -> None:
+    """`listen.wctp.tls`: https by curl; its end is a reason of health; a reload takes a renewed pair."""
+    port, secret = free_port(), "0123456789abcdef0123"
+    own = f'wctp: {{at: "127.0.0.1:{port}", secret: {{file: secret}}, tls: {{cert: door.pem, key: {{file: door.key}}}}'
+    service = Service(tmp_path, tls=f"{TLS}}}, {own}")
+    service.put(*pair())
+
+    def put(cert: bytes, key: bytes) -> None:
+        for name, data in (("door.pem", cert), ("door.key", key), ("secret", secret.encode())):
+            (tmp_path / name).write_bytes(data)
+            (tmp_path / name).chmod(0o600)
+
+    put(*pair(days=5))
+    checked = service.command("check")
+    assert checked.returncode == 0
+    assert "listen.wctp.tls.cert: the certificate of" in checked.stdout + checked.stderr
+    service.start()
+    try:
+        (reason,) = service.health()["reasons"]
+        assert reason.startswith("the certificate of the door wctp ends at ")
+        where = ["--cacert", str(tmp_path / "ca.pem"), "--resolve", f"{NAME}:{port}:127.0.0.1"]
+        url = f"https://{NAME}:{port}/wctp/{secret}"
+        for _ in range(2):
+            done = subprocess.run([*CURL, "-i", *where, url], capture_output=True, text=True)
+            assert "405" in done.stdout and "POST a document" in done.stdout, done.stderr
+            assert '"monitoring"' in service.curl()
+            put(*pair(90))
+            assert service.command("reload").returncode == 0
+            until(lambda: service.health()["reasons"] == [], "the renewed certificate counts")
+        plain = subprocess.run([*CURL, url.replace("https", "http")], capture_output=True, text=True)
+        assert plain.returncode != 0
+        assert secret not in service.said()
+    finally:
+        service.daemon.kill()
 
 
 # ---------------------------------------------------------------- systemd

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.model import LinkName
@@ -10,6 +12,7 @@ from protocols.modem.messages import Heard, Word
 from protocols.tap import messages as m
 from protocols.tap.session import ServerRules
 from tests.stories.conftest import Tell
+from tests.stories.doors import call
 from tests.stories.phone import Phone
 from tests.stories.world import BULK, CRITICAL, NORMAL, ONE, PAGER, SETTINGS, TWO, URGENT, Story
 
@@ -189,7 +192,7 @@ def test_a_line_is_probed_by_its_name(by_phone: tuple[Story, Phone]) -> None:
 
 
 def test_a_line_that_fails_again_and_again_is_told(by_phone: tuple[Story, Phone]) -> None:
-    """No dial tone, three calls in a row: the health of the gateway says so, until the line works again."""
+    """No dial tone, three calls in a row: health and `gateway stuck` say so, until the line works again."""
     story, phone = by_phone
     phone.says = lambda number: Heard(word=Word.NO_DIALTONE)
     story.page("alice", message_class=CRITICAL)
@@ -199,10 +202,36 @@ def test_a_line_that_fails_again_and_again_is_told(by_phone: tuple[Story, Phone]
 
     story.wait_for(told, limit=60)
     (reason,) = told()
-    assert "NO DIALTONE (3 calls in a row failed)" in reason
+    assert reason.startswith("line modem-1: no dial tone since 00:0")
+    assert "(3 calls); no other line of modems works" in reason
+    (line,) = stuck(story)
+    assert (line["what"], line["times"], line["commands"]) == ("modem-1", 3, ["gateway probe modem-1"])
     phone.says = lambda number: None
     story.wait_for(lambda: phone.pages, limit=120)
-    assert told() == []
+    assert told() == [] == stuck(story)
+
+
+def stuck(story: Story) -> list[dict[str, Any]]:
+    """The lines that need somebody."""
+    items = call(story, "GET", "/v1/stuck")[1]["needs_you"]
+    return [item for item in items if item["kind"] == "line"]
+
+
+def test_another_line_takes_the_calls(tell: Tell) -> None:
+    """Both pages are out by the second modem; the first one's trouble says who stands in, and since when."""
+    more = LINES.replace("}}", f', rest: 1h}}, modem-2: {{pool: modems, serial: "{MODEM}2"}}}}')
+    story, phone = with_phone(tell, ONLY.replace(LINES, more))
+    phone.plug(f"{MODEM}2")
+    story.world.unplug(MODEM)
+    for n in range(2):
+        story.page("alice", text=f"page {n}", message_class=CRITICAL)
+        story.wait_for(lambda n=n: len(phone.pages) == n + 1, limit=120)
+    story.forward(minutes=1)
+    bad, good = call(story, "GET", "/v1/links")[1]["lines"]
+    assert (bad["state"], bad["times"], bad["moved"]) == ("failing", 2, 2)
+    assert bad["says"].startswith("Its port is not there since 00:00:")
+    assert bad["says"].endswith(" (2 calls). Its calls go by modem-2, 2 so far.")
+    assert good["state"] == "ready"
 
 
 @pytest.mark.parametrize("after", [0.5, 2.0, 6.0, 8.0, 9.0, 9.5, 10.0, 12.0])

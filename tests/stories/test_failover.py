@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -182,7 +183,10 @@ def test_when_every_way_rests_the_next_page_goes_by_phone_at_once(tell: Tell) ->
     assert "The Internet is down (all 3 ways out by it rest); going by phone at once." in told(story, sent)[0]
     health = story.house.health()
     assert "internet-down" in health.codes
-    assert any("Internet is down" in reason for reason in health.reasons)
+    (reason,) = (reason for reason in health.reasons if "Internet" in reason)
+    assert re.fullmatch("the Internet is down since [0-9:]+: going by phone", reason)
+    (item,) = (one for one in call(story, "GET", "/v1/stuck")[1]["needs_you"] if one["kind"] == "path")
+    assert item["says"] == f"{reason[:1].upper()}{reason[1:]}."
     assert call(story, "GET", "/readyz")[0] == 200
     metrics = story.house.metrics.exposition()[1].decode()
     assert 'gateway_path_down{path="internet"} 1.0' in metrics

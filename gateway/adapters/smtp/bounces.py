@@ -17,12 +17,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gateway.adapters.base import Evidence, LinksNow, Reception
+from gateway.adapters.base import Doorway, Evidence
 from gateway.adapters.discreet import TEXT, without
 from gateway.adapters.smtp.answers import in_short
 from gateway.adapters.smtp.envelope import About, BounceAddress
 from gateway.adapters.smtp.settings import SmtpListen, SmtpSettings, own_of
-from gateway.env import Env, Port
+from gateway.env import Port
 from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName
 from gateway.outcome import Level
@@ -72,13 +72,14 @@ class Whose(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BounceDoor:
-    """``listen.smtp``. *links*: those of this adapter, as they are now."""
+    """``listen.smtp``."""
 
-    def __init__(self, settings: SmtpListen, links: LinksNow, env: Env, reception: Reception) -> None:
+    def __init__(self, settings: SmtpListen, around: Doorway) -> None:
+        env = around.env
         self._settings = settings
-        self._links = links
+        self._links = around.links
         self._env = env
-        self._reception = reception
+        self._reception = around.reception
         self._factory = SmtpFactory(
             self,
             env.clock,

@@ -15,10 +15,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gateway.adapters.base import LinksNow, Reception
+from gateway.adapters.base import Doorway
 from gateway.adapters.wctp import reports
 from gateway.adapters.wctp.settings import WctpListen, own_of
-from gateway.env import Env, Port, public_id
+from gateway.env import Port, public_id
 from gateway.errors import StoreFailed
 from gateway.web import Fields, HttpServer, Limits, Request, Response
 from protocols.wctp import codec, rules
@@ -38,13 +38,15 @@ FLAWS = {
 
 
 class PushDoor:
-    """``listen.wctp``. *links*: those of this adapter, as they are now."""
+    """``listen.wctp``."""
 
-    def __init__(self, settings: WctpListen, links: LinksNow, env: Env, reception: Reception) -> None:
+    def __init__(self, settings: WctpListen, around: Doorway) -> None:
+        env = around.env
         self._settings = settings
-        self._links = links
+        self._links = around.links
         self._env = env
-        self._reception = reception
+        self._reception = around.reception
+        self._tls = around.tls
         self._networks = [ip_network(one) for one in settings.networks]
         path = settings.path.casefold()
         self._path = path if settings.secret is None else f"{path}/"
@@ -69,7 +71,7 @@ class PushDoor:
 
     async def start(self) -> None:
         """Open the port; CannotListenError if it is taken."""
-        self._port = await self._env.net.listen(self._settings.at, self._server)
+        self._port = await self._env.net.listen(self._settings.at, self._server, self._tls)
 
     async def stop(self) -> None:
         """No new connection; what was read is answered, for at most 10 s."""

@@ -12,7 +12,16 @@ from msgspec import Meta
 
 from gateway.outcome import Level
 from gateway.settings.kinds import is_loopback
-from gateway.settings.types import Duration, LinkSettings, ListenAt, Network, Objection, Secret, Url
+from gateway.settings.types import (
+    Duration,
+    LinkSettings,
+    ListenAt,
+    Network,
+    Objection,
+    Secret,
+    TlsListen,
+    Url,
+)
 from protocols.wctp import codec
 from protocols.wctp import messages as m
 
@@ -234,8 +243,9 @@ class WctpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     at: Annotated[
         ListenAt,
-        Meta(description="`address:port` where they come in, best behind the proxy that speaks TLS."),
+        Meta(description="`address:port` where they come in; with `tls`, or behind a proxy that speaks TLS."),
     ] = "127.0.0.1:8088"
+    tls: Annotated[TlsListen | None, Meta(description="Speak https; none: http.")] = None
     path: Annotated[
         str, Meta(description="Path of the address that carriers are told; its case does not matter.")
     ] = "/wctp"
@@ -268,9 +278,9 @@ class WctpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             what = "anybody could report anything here."
             remedy = "Write secret: {file: …}, and into the file what `openssl rand -hex 24` prints."
             yield Objection(key="secret", what=what, remedy=remedy)
-        elif (self.secret or self.security_code) and not is_loopback(self.at):
+        elif self.tls is None and (self.secret or self.security_code) and not is_loopback(self.at):
             what = "lets replies and what protects the door travel in clear: it speaks no TLS."
-            remedy = "Let it listen on this machine, behind the proxy that speaks TLS."
+            remedy = "Write tls: {cert: FILE, key: {file: FILE}}, or listen on this machine, behind a proxy."
             yield Objection(key="at", what=what, remedy=remedy, warning=True)
 
 
