@@ -506,6 +506,13 @@ EVENTS = (
         "The sender was told 451 and comes again.",
     ),
     Event(
+        "answer of {link} not taken: the carrier keeps it",
+        "critical",
+        (),
+        "A mistake of ours in what a carrier gave when it was polled. It is not acknowledged, so not lost;"
+        " the others go on.",
+    ),
+    Event(
         "answers of {link} cannot be fetched: {why}",
         "warn",
         (),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from time import process_time
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.base import Enquiring, Evidence, Fetching, Findings, Probing
 from gateway.adapters.wctp import ADAPTER, WctpListen, WctpSettings, reports
-from gateway.adapters.wctp.link import make_link, measured
+from gateway.adapters.wctp.link import _texts, make_link, measured
 from gateway.env import Address
 from gateway.env.simulated import World, run
 from gateway.errors import StoreFailed
@@ -392,6 +394,66 @@ def test_nothing_private_stands_in_a_transcript(text: str, code: str) -> None:
     for hidden in (text.strip(), code, "Yes, coming"):
         assert hidden not in shown
         assert hidden.replace("&", "&amp;").replace("<", "&lt;") not in shown
+
+
+@pytest.mark.parametrize("how", ["whole", "no head", "too much", "cut", "chunks", "utf-16", "two answers"])
+def test_what_people_answer_is_in_no_transcript_however_it_comes(how: str) -> None:
+    """Answers that are no HTTP, too long, cut, in pieces or in another encoding have texts in them too."""
+    hidden = "Room four is taken by someone else"
+    polled = m.PollResponse(
+        messages=(
+            m.PolledMessage(
+                sequence=m.WctpId("1"),
+                content=m.MessageReply(header=header(), payload=m.Alphanumeric(text=m.WctpText(hidden))),
+            ),
+        )
+    )
+    body = codec.write(polled, codec.asking())
+    if how == "utf-16":
+        body = body.decode().replace("utf-8", "utf-16").replace("UTF-8", "utf-16").encode("utf-16")
+    whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    cut = body.index(b"wctp-Alpha") + 40 if how != "utf-16" else 0
+    chunks = b"".join(f"{len(one):x}\r\n".encode() + one + b"\r\n" for one in (body[:cut], body[cut:], b""))
+    wire = {
+        "no head": body,
+        "too much": whole.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 300_000 + b"\r\n\r\n"),
+        "cut": whole[: whole.index(hidden.encode()) + 24] if how == "cut" else b"",
+        "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+        "two answers": whole + whole,
+    }.get(how, whole)
+    world = World()
+
+    class Far(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(wire)
+            self.transport.loseConnection()
+
+    world.env("wctp.example").net.listen(CARRIER, Factory.forProtocol(Far))
+    told = LinkSettings(adapter="wctp", own=own(url="http://wctp.example/wctp", answers="poll"))
+    made: Any = make_link(WEB, told, surroundings(world.env("10.9.0.1")))
+    with contextlib.suppress(AssertionError):  # there is nobody to report to
+        run(world, made.fetch())
+    shown = "\n".join(made.transcript())
+    assert "PollForMessages" in shown and " < " in shown
+    plain = shown.replace("\\x00", "")
+    assert not any(word in plain for word in ("Room", "four", "taken", "someone"))
+
+
+def test_a_document_that_never_ends_its_texts_takes_no_time() -> None:
+    """Looking for what must be hidden takes one look."""
+    for document in (b"<wctp-Choice" * 20_000, b"<wctp-Choice>" * 20_000, b"<wctp-Choice>x</" * 16_000):
+        before = process_time()
+        list(_texts(document))
+        assert process_time() - before < 2.0
+
+
+def test_a_carrier_that_quotes_a_page_of_several_lines_is_not_repeated() -> None:
+    """It says them as one line."""
+    carrier = Carrier()
+    said = m.failure(m.Code.TOO_LONG, "cannot say: Mr Novak HIV test room 4")
+    carrier.answer = Response(body=codec.write(m.Confirmation(result=said)))
+    outcome, _, _ = carrier.send(page(text="Mr Novak\nHIV test\nroom 4"))
+    assert "Novak" not in outcome.why and "HIV" not in outcome.why
 
 
 # ---------------------------------------------------------------- names and devices
