@@ -622,6 +622,12 @@ EVENTS = (
         (),
         "What a terminal took back at log-off could not be put on record, or a line could not be put back.",
     ),
+    Event(
+        "line does not close: {line}; it is given up",
+        "warn",
+        (),
+        "Its port did not close within 30 s; the next call by it may find it in use.",
+    ),
     Event("line works again: {line}", "info", (), "A modem that had trouble has dialled."),
     Event("link rests: {link} until {until}", "warn", (), "Its breaker opened; microseconds since 1970."),
     Event(

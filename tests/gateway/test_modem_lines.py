@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from link_fakes import Reports, surroundings
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.tap import ADAPTER, TapSettings
 from gateway.app.adapters import specs
@@ -350,6 +351,51 @@ def test_probe_of_a_line(office: Office) -> None:
 
     office.play(story())
     assert office.dialled == []
+
+
+def test_a_line_is_free_whatever_became_of_who_talked(office: Office) -> None:
+    """Also if that one breaks when it hears of the end: nobody could dial by the line any more."""
+    lines = Lines(lambda: office.lines, office.env)
+
+    class Breaks(Protocol):
+        def connectionLost(self, reason: Any = None) -> None:
+            raise ZeroDivisionError
+
+    office.lines["modem-1"] = LineSettings(pool="modems", serial=A, modem=False)
+    del office.lines["modem-2"]
+
+    async def story() -> None:
+        line = await lines.take("modems", within=0.0)
+        assert not isinstance(line, NoLine)
+        endpoint = await line.call("")
+        assert not isinstance(endpoint, NoLine)
+        await endpoint.connect(Factory.forProtocol(Breaks))
+        wire = line._watched._wire
+        assert wire is not None
+        with pytest.raises(ZeroDivisionError):
+            wire.connectionLost()
+        await line.put_back()
+        assert office.env.clock.seconds() < 1.0
+        assert not isinstance(await lines.take("modems", within=0.0), NoLine)
+
+    office.play(story())
+
+
+def test_a_line_is_free_though_its_port_never_closes(office: Office) -> None:
+    """A server of TLS that does not say goodbye, a driver that hangs: it is given up after half a minute."""
+    lines = Lines(lambda: office.lines, office.env)
+    del office.lines["modem-2"]
+
+    async def story() -> None:
+        line = await lines.take("modems", within=0.0)
+        assert not isinstance(line, NoLine)
+        line._watched.wire(Protocol())  # one that is never told that it is gone
+        waiting = Deferred.fromCoroutine(line.put_back())
+        await office.env.sleep(60.0)
+        assert waiting.called
+        assert not isinstance(await lines.take("modems", within=0.0), NoLine)
+
+    office.play(story())
 
 
 def test_probe_of_a_link_is_a_whole_call(office: Office) -> None:
