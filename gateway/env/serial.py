@@ -145,7 +145,8 @@ class _Transport(Transport):
 
 def _opened(at: SerialAt) -> serial.Serial | PortTrouble:
     """The port, locked against all others; blocks."""
-    bits, parity = _BITS[at.framing]
+    simulated = os.path.realpath(at.path).startswith("/dev/pts/")
+    bits, parity = _BITS["8N1" if simulated else at.framing]  # pseudo-terminals have no other, and say EINVAL
     try:
         port = _Serial(
             at.path,
@@ -179,7 +180,7 @@ def _trouble(at: SerialAt, error: Exception) -> PortTrouble:
             words = f"another program has {at.path}: {_holders(at.path)}"
         case _:
             if number == errno.EINVAL:
-                words = f"{at.path} cannot be set to {at.baud} baud {at.framing}; try framing: 8N1"
+                words = f"{at.path} cannot be set to {at.baud} baud {at.framing}; try software_parity: true"
             else:
                 said = os.strerror(number) if isinstance(number, int) else str(error)
                 words = f"{at.path} cannot be opened: {said}"

@@ -247,6 +247,19 @@ async def test_a_port_that_does_not_open_is_not_waited_for(monkeypatch: pytest.M
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_simulated_port_takes_any_framing(desk: Any) -> None:
+    """A pseudo-terminal has no parity; the settings that a modem needs can be tried with it all the same."""
+
+    async def story() -> None:
+        for _ in range(3):
+            talk = await desk.port(framing="7E1").connect(Factory.forProtocol(Talk))
+            talk.transport.loseConnection()
+            await desk.until(lambda talk=talk: talk.gone)
+
+    await desk.play(story())
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_port_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some drivers answer with an error when an adapter was unplugged; whoever talked must hear of the end."""
     desk = RealDesk()
@@ -268,7 +281,7 @@ async def test_a_port_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: py
     [
         (PermissionError(errno.EACCES, "no"), "denied", "no permission for /dev/null: it"),
         (OSError(errno.EBUSY, "no"), "busy", "another program has /dev/null: "),
-        (OSError(errno.EINVAL, "no"), "broken", "/dev/null cannot be set to 1200 baud 7E1; try framing: 8N1"),
+        (OSError(errno.EINVAL, "no"), "broken", "/dev/null cannot be set to 1200 baud 7E1; try software_parity: true"),
         (OSError(errno.EIO, "no"), "broken", "/dev/null cannot be opened: Input/output error"),
         (ValueError("Not a valid baudrate"), "broken", "/dev/null cannot be opened: Not a valid baudrate"),
     ],
