@@ -445,6 +445,12 @@ def _objections(name: str, own: LineSettings, places: dict[str, str]) -> Iterato
     for key, ours in (("ca_file", own.ca_file), ("tls_name", own.tls_name)):
         if ours is not None and own.tls is None:
             yield Objection(key=key, what="is of no use without tls.", remedy="Write tls, or remove it.")
+    yield from unsound(own)
+
+
+def unsound(own: LineSettings) -> list[Objection]:
+    """What is wrong with what is said to the modem of a line."""
+    found = []
     for key, check in (
         ("init", lambda: [m.Command(line) for line in own.init]),
         ("prefix", lambda: m.DialPart(own.prefix)),
@@ -455,11 +461,12 @@ def _objections(name: str, own: LineSettings, places: dict[str, str]) -> Iterato
         try:
             check()
         except InvalidValue as invalid:
-            yield Objection(key=key, what=f"{invalid}.", remedy=_REMEDIES[key])
+            found.append(Objection(key=key, what=f"{invalid}.", remedy=_REMEDIES[key]))
+    return found
 
 
 _REMEDIES = {
-    "init": "Write AT and settings in capitals, such as AT&FQ0V1X4.",
+    "init": "Write AT and settings in capitals, such as AT&FQ0V1X4; D, A and O are none: it dials by itself.",
     "prefix": 'Write digits, *, # and commas for pauses, such as "9,".',
     "plus": "Write digits, such as 011 or 00.",
     "never_dial": "Write digits, such as [0900].",

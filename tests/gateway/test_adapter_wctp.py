@@ -108,10 +108,13 @@ def test_what_a_link_may_say_of_itself(keys: dict[str, Any], wrong: list[tuple[s
         ({"secret": Secret(SECRET)}, []),
         ({"secret": Secret("short")}, [("secret", False)]),
         ({"secret": Secret("with/a/slash/in/it")}, [("secret", False)]),
-        ({"networks": ("192.0.2.0/24",)}, []),
+        ({"networks": ("192.0.2.0/24",)}, [("networks", True)]),
+        ({"networks": ("192.0.2.0/24", "127.0.0.1")}, []),
+        ({"networks": ("192.0.2.0/24",), "at": "0.0.0.0:80"}, []),
+        ({"networks": ("::/0",), "at": "[::1]:80"}, []),
         ({"security_code": Secret("K7")}, []),
         ({"security_code": Secret("K7"), "at": "0.0.0.0:80"}, [("at", True)]),
-        ({"networks": ("192.0.2.0/24",), "path": "wctp"}, [("path", False)]),
+        ({"networks": ("127.0.0.0/8",), "path": "wctp"}, [("path", False)]),
     ],
 )
 def test_what_the_door_may_say_of_itself(keys: dict[str, Any], wrong: list[tuple[str, bool]]) -> None:

@@ -432,8 +432,8 @@ GOOD_LINK = "{adapter: tap, lines: modems, dial: [18005550100]}"
 GOOD_LINE = "{pool: modems, rfc2217: 10.1.2.9:4001}"
 
 
-def mistakes(link: str = GOOD_LINK, line: str = GOOD_LINE) -> str:
-    text = SETTINGS.replace("LINK", link).replace("LINE", line)
+def mistakes(link: str = GOOD_LINK, line: str = GOOD_LINE, device: str = "5551212") -> str:
+    text = SETTINGS.replace("LINK", link).replace("LINE", line).replace("5551212", device)
     try:
         load(text, specs(), file="gateway.yaml", read=lambda path: b"sesame", environ={"P": "se same"})
     except SettingsError as error:
@@ -501,3 +501,16 @@ def test_mistakes_of_lines(line: str, said: str) -> None:
 def test_mistakes_of_links(link: str, said: str) -> None:
     """A number that cannot be dialled is refused when the file is read, with the position of what is wrong."""
     assert said in mistakes(link=link)
+
+
+def test_a_remedy_is_about_what_is_wrong() -> None:
+    """A prefix that cannot be dialled does not blame the number; an ordinary number can be let through."""
+    assert "links.phone.dial" not in mistakes(line="{pool: modems, serial: /dev/x, prefix: '9;'}")
+    said = mistakes(link="{adapter: tap, lines: modems, dial: ['112555000']}")
+    assert "write its beginning into may_dial of the line" in said
+
+
+@pytest.mark.parametrize("address", ["12AT", "123,456", "1" * 40])
+def test_b71_a_device_that_cannot_be_said_is_found_in_the_settings(address: str) -> None:
+    """A call would be made for it in vain."""
+    assert "people.alice.devices.pager: TAP cannot say it: pager ID" in mistakes(device=address)
