@@ -25,7 +25,7 @@ from gateway.errors import StoreFailed
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import InDoubt, Level, NotSent, Refused, Taken
 from gateway.settings.types import LinkSettings, Secret
-from gateway.web import HttpServer, Request, Response
+from gateway.web import HttpServer, Peer, Request, Response
 from protocols.wctp import codec
 from protocols.wctp import messages as m
 
@@ -717,6 +717,16 @@ def test_b42_who_must_not_come_in_is_told_so_in_wctp() -> None:
     assert door.result(status(originator=stranger, on_behalf_of=m.WctpId(DEVICE))) == (200, 200)
     for path in (f"/WCTP/{SECRET}", f"/wctp/{SECRET}/?F=generic"):
         assert door.result(good, path=path) == (200, 200), path
+
+
+@pytest.mark.parametrize(
+    ("comes_from", "status"), [("192.0.2.7", 200), ("::ffff:192.0.2.7", 200), ("::ffff:192.0.3.7", 404)]
+)
+def test_a_network_is_known_again_at_a_door_for_both_kinds_of_addresses(comes_from: str, status: int) -> None:
+    """At ``[::]:8088`` an IPv4 address comes as one of IPv6."""
+    door = Door(networks=("192.0.2.0/24",))
+    request = Request(method="POST", path=f"/wctp/{SECRET}", body=reply(), peer=Peer(address=comes_from))
+    assert door.run(door.door._handle(request)).status == status  # type: ignore[attr-defined]
 
 
 def test_b42_only_links_whose_answers_come_back_are_pushed_about() -> None:

@@ -28,7 +28,7 @@ ANSWERS = (
     ),
     ("Failure 403, 404", "Refused about address", "unknown or barred device"),
     (
-        "Failure 414 to 416, 419 to choices",
+        "Failure 414, 415, 416, 419 to choices",
         "NotSent",
         "the device takes no such choices: at once again, with the replies behind the text",
     ),
