@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -28,6 +26,7 @@ from gateway.pacing import Bucket
 from gateway.people.escalate import first_legs, open_leg
 from gateway.render import Display, Rendered, render
 from gateway.route import NoSuchTarget, Outlook, Recipient, expand, legs, unknown_target
+from gateway.settings.kinds import in_networks
 from gateway.settings.types import ClientSettings, Settings
 from gateway.store.base import Intake, NewIncident, NewMessage
 
@@ -542,15 +541,7 @@ def _may_come_from(client: ClientSettings, address: str | None) -> bool:
     """Whether *address* is in one of the client's networks; an IPv4 address on a dual-stack door counts."""
     if not client.networks or address is None:
         return True
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in _network(network) for network in client.networks)
-
-
-@lru_cache(maxsize=256)
-def _network(text: str) -> IPv4Network | IPv6Network:
-    return ip_network(text, strict=False)
+    return in_networks(address, client.networks)
 
 
 def _faulty(status: int, fault: Fault) -> SubmissionError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -38,6 +38,7 @@ from protocols.told import told
 log = Logger()
 
 OPEN_TIMEOUT = 10.0  # seconds for a device server to answer
+CLOSE_TIMEOUT = 30.0  # seconds to hang up and close; the longest way, +++ and ATH0 at 300 baud, takes 15
 MISSING = 4.0  # seconds that a port that was not there rests: soon after it is plugged in it is used again
 TOLD_AFTER = 3  # calls in a row; ours
 WHERE = ("serial", "tcp", "tls", "rfc2217")
@@ -244,12 +245,19 @@ class Line:
 
     async def put_back(self) -> None:
         """Hang up and close the port; then the line is somebody else's. Bounded in time."""
+        closing = Deferred.fromCoroutine(self._closed())
         try:
-            if self._modem is not None:
-                await self._modem.hang_up()
-            await self._watched.closed()
+            await closing.addTimeout(CLOSE_TIMEOUT, self._env.clock)  # type: ignore[arg-type]
+        except TimeoutError:
+            log.warn("line does not close: {line}; it is given up", line=self.name)
+            self._watched.abort()
         finally:
             self._lines.released(self)
+
+    async def _closed(self) -> None:
+        if self._modem is not None:
+            await self._modem.hang_up()
+        await self._watched.closed()
 
     async def look(self) -> NoLine | dict[str, str]:
         """See ``Lines.probe``."""
@@ -261,7 +269,7 @@ class Line:
                 await self._watched.connect(Factory.forProtocol(lambda: wire))
             except Exception:
                 return self.trouble() or NoLine(code="port-broken", why=f"{self.name} cannot be opened")
-            wire.transport.loseConnection()
+            wire.transport.abortConnection()  # nothing was said, and nobody's goodbye is waited for
             self.works()
             return found
         modem = await self._ready()
@@ -357,6 +365,11 @@ class _Watched:
         if self._wire is not None:
             await self._wire.gone
 
+    def abort(self) -> None:
+        """Close it without waiting for anything."""
+        if self._wire is not None and self._wire.transport is not None:
+            self._wire.abortConnection()
+
     def wire(self, inner: Protocol) -> _Wire:
         wire = self._wire = _Wire(inner, self._odd)
         return wire
@@ -400,8 +413,10 @@ class _Wire(Protocol):
         self.inner.dataReceived(data if self._odd is None else bytes(octet & 0x7F for octet in data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.inner.connectionLost(reason)
-        self.gone.callback(None)
+        try:
+            self.inner.connectionLost(reason)
+        finally:
+            self.gone.callback(None)
 
     def write(self, data: bytes) -> None:
         self.transport.write(data if self._odd is None else with_parity(data, self._odd))
@@ -459,6 +474,12 @@ def _objections(name: str, own: LineSettings, places: dict[str, str]) -> Iterato
     for key, ours in (("ca_file", own.ca_file), ("tls_name", own.tls_name)):
         if ours is not None and own.tls is None:
             yield Objection(key=key, what="is of no use without tls.", remedy="Write tls, or remove it.")
+    yield from unsound(own)
+
+
+def unsound(own: LineSettings) -> list[Objection]:
+    """What is wrong with what is said to the modem of a line."""
+    found = []
     for key, check in (
         ("init", lambda: [m.Command(line) for line in own.init]),
         ("prefix", lambda: m.DialPart(own.prefix)),
@@ -469,11 +490,12 @@ def _objections(name: str, own: LineSettings, places: dict[str, str]) -> Iterato
         try:
             check()
         except InvalidValue as invalid:
-            yield Objection(key=key, what=f"{invalid}.", remedy=_REMEDIES[key])
+            found.append(Objection(key=key, what=f"{invalid}.", remedy=_REMEDIES[key]))
+    return found
 
 
 _REMEDIES = {
-    "init": "Write AT and settings in capitals, such as AT&FQ0V1X4.",
+    "init": "Write AT and settings in capitals, such as AT&FQ0V1X4; D, A and O are none: it dials by itself.",
     "prefix": 'Write digits, *, # and commas for pauses, such as "9,".',
     "plus": "Write digits, such as 011 or 00.",
     "never_dial": "Write digits, such as [0900].",

@@ -506,6 +506,13 @@ EVENTS = (
         "The sender was told 451 and comes again.",
     ),
     Event(
+        "answer of {link} not taken: the carrier keeps it",
+        "critical",
+        (),
+        "A mistake of ours in what a carrier gave when it was polled. It is not acknowledged, so not lost;"
+        " the others go on.",
+    ),
+    Event(
         "answers of {link} cannot be fetched: {why}",
         "warn",
         (),
@@ -614,6 +621,12 @@ EVENTS = (
         "critical",
         (),
         "What a terminal took back at log-off could not be put on record, or a line could not be put back.",
+    ),
+    Event(
+        "line does not close: {line}; it is given up",
+        "warn",
+        (),
+        "Its port did not close within 30 s; the next call by it may find it in use.",
     ),
     Event("line works again: {line}", "info", (), "A modem that had trouble has dialled."),
     Event("link rests: {link} until {until}", "warn", (), "Its breaker opened; microseconds since 1970."),

@@ -110,8 +110,10 @@ class Conversation(Protocol, Generic[Told]):
         self._wire = None
         self._stop()
         self._forget_leaving()
-        self.do(self._session.lose(f"connection lost: {told(reason)}"))
-        self.gone.callback(None)
+        try:
+            self.do(self._session.lose(f"connection lost: {told(reason)}"))
+        finally:
+            self.gone.callback(None)
 
     def lose(self, why: str) -> None:
         """Give it up: a time limit of the caller's own has passed, or somebody cancelled."""

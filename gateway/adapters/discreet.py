@@ -10,6 +10,7 @@ SECRET = 4  # the same, of a password
 def without(why: str, private: str, repeated: int) -> str:
     """*why* with … for what it repeats of *private*, *repeated* characters or more."""
     size = max(SECRET, min(repeated, len(private)))
+    private = f"{private}\0{' '.join(private.split())}"  # they quote lines as one
     kept, at = "", 0
     while (end := at + size) <= len(why):
         if why[at:end] not in private:

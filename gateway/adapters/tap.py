@@ -171,19 +171,39 @@ def own_of(settings: LinkSettings) -> TapSettings:
 def _objections(settings: Settings) -> Iterator[tuple[Place, Objection]]:
     """What is wrong with lines, and with links that dial out by them."""
     yield from gateway_lines.objections(settings)
+    seen: set[str] = set()
     for name in settings.link_names():
         link = settings.link(name)
         if link is None or not isinstance(link.own, TapSettings):
             continue
         carrier, _, way = name.partition(".")
-        if settings.carriers[carrier].device.pattern is None:
-            what = "has no pattern: a pager ID that TAP cannot say is refused after a call was made for it."
-            remedy = 'Write {pattern: "[0-9]{7}"}.'
-            yield ("carriers", carrier), Objection(key="device", what=what, remedy=remedy, warning=True)
+        if carrier not in seen:
+            seen.add(carrier)
+            yield from _of_devices(settings, carrier)
         if link.own.lines is None:
             continue
         for objection in _of_pool(settings, link.own, link.own.lines):
             yield ("carriers", carrier, "links", way), objection
+
+
+def _of_devices(settings: Settings, carrier: str) -> Iterator[tuple[Place, Objection]]:
+    """Pager IDs that a call would be made for in vain. Another way of the carrier may take them."""
+    found = settings.carriers[carrier]
+    if found.device.pattern is None:
+        what = "has no pattern: a pager ID that TAP cannot say is refused after a call was made for it."
+        remedy = 'Write {pattern: "[0-9]{7}"}.'
+        yield ("carriers", carrier), Objection(key="device", what=what, remedy=remedy, warning=True)
+    others = any(not isinstance(link.own, TapSettings) for link in found.links.values())
+    for name, person in settings.people.items():
+        for device, written in person.devices.items():
+            at, _, address = written.partition(":")
+            try:
+                m.PagerId(address if at == carrier else "0")
+            except InvalidValue as invalid:
+                what = f"TAP cannot say it: {invalid}."
+                remedy = f"Write {carrier}: and digits, at most {m.MAX_PAGER}."
+                place = ("people", name, "devices")
+                yield place, Objection(key=device, what=what, remedy=remedy, warning=others)
 
 
 def _of_pool(settings: Settings, own: TapSettings, pool: str) -> Iterator[Objection]:
@@ -202,8 +222,13 @@ def _of_pool(settings: Settings, own: TapSettings, pool: str) -> Iterator[Object
             try:
                 gateway_lines.dial_string(line, number)
             except InvalidValue as invalid:
+                if gateway_lines.unsound(line):  # said there
+                    continue
                 what = f'"{number}" by line {name}: {invalid}.'
-                yield Objection(key="dial", what=what, remedy="Write the carrier's number in digits.")
+                remedy = "Write the carrier's number in digits."
+                if "never dialled" in invalid.reason:
+                    remedy += " If it is one where you are, write its beginning into may_dial of the line."
+                yield Objection(key="dial", what=what, remedy=remedy)
                 break
 
 

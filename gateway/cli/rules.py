@@ -124,6 +124,9 @@ def _may_mean(row: str, code: str) -> bool:
     """Whether a row of a table names *code* or its kind: ``550``, ``other 5xx``, ``x54``."""
     if not code:
         return False
+    for first, last in re.findall(r"([0-9]+) to ([0-9]+)", row):
+        if code.isdecimal() and int(first) <= int(code) <= int(last):
+            return True
     for word in re.findall(r"[0-9x]+(?:\.[0-9x]+)*", row):
         if any(c.isdigit() for c in word) and re.fullmatch(
             word.replace(".", r"\.").replace("x", "[0-9]"), code

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import serial
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.serialport import SerialPort as Transport
 from twisted.python.failure import Failure
@@ -24,6 +24,7 @@ from gateway.env import PortTrouble, SerialAt, SerialPort
 BY_ID = Path("/dev/serial/by-id")
 ADAPTERS = ("ttyUSB*", "ttyACM*")
 LISTED = 5  # names in one sentence
+OPEN_TIMEOUT = 10.0  # seconds; ours: the slowest USB adapters need two
 _BITS = {
     "7E1": (serial.SEVENBITS, serial.PARITY_EVEN),
     "7O1": (serial.SEVENBITS, serial.PARITY_ODD),
@@ -44,26 +45,38 @@ class RealSerial:
     """Serial ports by their paths."""
 
     def __init__(self, reactor: Any) -> None:
+        self.opening: set[str] = set()  # ports that a thread is opening
         self._reactor = reactor
 
     def port(self, at: SerialAt) -> SerialPort:
-        return _Port(self._reactor, at)
+        return _Port(self._reactor, at, self.opening)
 
     def remarks(self, path: str) -> tuple[str, ...]:
         return tuple(_remarks(Path(path)))
 
 
 class _Port:
-    def __init__(self, reactor: Any, at: SerialAt) -> None:
+    def __init__(self, reactor: Any, at: SerialAt, opening: set[str]) -> None:
         self._reactor = reactor
         self._at = at
+        self._opening = opening
         self._transport: _Transport | None = None
 
     def connect(self, factory: Any, /) -> Deferred[Any]:
-        """Opening may take seconds (some USB adapters), so a thread does it."""
+        """Opening may take seconds (some USB adapters), so a thread does it; one at a time, because none
+        can be ended."""
+        path, limit = self._at.path, OPEN_TIMEOUT
+        if path in self._opening:
+            return fail(
+                PortTrouble("busy", f"{path} is still being opened; if it stays so, replug its adapter")
+            )
         connected: Deferred[Any] = Deferred(lambda _: None)
+        late = PortTrouble("broken", f"{path} has not opened within {limit:g} s; replug its adapter")
+        connected.addTimeout(limit, self._reactor, lambda *_: Failure(late))  # type: ignore[no-untyped-call]
+        self._opening.add(path)
 
         def opened(port: serial.Serial | PortTrouble) -> None:
+            self._opening.discard(path)
             if connected.called:  # given up meanwhile
                 if not isinstance(port, PortTrouble):
                     port.close()
@@ -75,7 +88,10 @@ class _Port:
                 connected.callback(protocol)
 
         def open_here() -> None:
-            found = _opened(self._at)
+            try:
+                found = _opened(self._at)
+            except Exception as error:  # a driver that breaks: the port must not stay marked for ever
+                found = _trouble(self._at, error)
             self._reactor.callFromThread(opened, found)
 
         threading.Thread(target=open_here, name="serial", daemon=True).start()
@@ -87,6 +103,14 @@ class _Port:
     def set_dtr(self, up: bool) -> None:
         if self._transport is not None:
             self._transport.set_dtr(up)
+
+
+class _Serial(serial.Serial):  # type: ignore[misc]  # pyserial has no types
+    """A port that is closed whatever its driver says: who talks over it must hear of the end."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class _Transport(Transport):
@@ -121,9 +145,10 @@ class _Transport(Transport):
 
 def _opened(at: SerialAt) -> serial.Serial | PortTrouble:
     """The port, locked against all others; blocks."""
-    bits, parity = _BITS[at.framing]
+    simulated = os.path.realpath(at.path).startswith("/dev/pts/")
+    bits, parity = _BITS["8N1" if simulated else at.framing]  # pseudo-terminals have no other, and say EINVAL
     try:
-        port = serial.Serial(
+        port = _Serial(
             at.path,
             baudrate=at.baud,
             bytesize=bits,
@@ -155,7 +180,7 @@ def _trouble(at: SerialAt, error: Exception) -> PortTrouble:
             words = f"another program has {at.path}: {_holders(at.path)}"
         case _:
             if number == errno.EINVAL:
-                words = f"{at.path} cannot be set to {at.baud} baud {at.framing}; try framing: 8N1"
+                words = f"{at.path} cannot be set to {at.baud} baud {at.framing}; try software_parity: true"
             else:
                 said = os.strerror(number) if isinstance(number, int) else str(error)
                 words = f"{at.path} cannot be opened: {said}"

@@ -10,7 +10,7 @@ import contextlib
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -197,6 +197,20 @@ def is_loopback(at: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def in_networks(address: str, networks: Iterable[str]) -> bool:
+    """Whether *address* is in one of *networks*; an IPv4 address at a door for both kinds counts as one.
+    ValueError if it is no address."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in _parsed(network) for network in networks)
+
+
+@lru_cache(maxsize=256)
+def _parsed(network: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(network, strict=False)
 
 
 @lru_cache(maxsize=1)

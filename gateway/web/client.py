@@ -78,7 +78,7 @@ async def connect(
 
     *refusal* is asked of every address (see env.Net.client). *ca_file* replaces the platform's trust,
     *tls_name* the name that the certificate must be for. *watch* is told of all that is said: whether by us,
-    and what.
+    and what; of an answer in one piece, when no more of it is heard.
     """
     parts = urlsplit(url)
     plain = parts.scheme == "http"
@@ -145,6 +145,7 @@ class Wire(Protocol):
         self._fields: dict[str, str] = {}
         self._head: Answered | None = None
         self._body: list[bytes] = []
+        self._raw: list[bytes] = []
         self._heard, self._most = 0, MAX_ANSWER
         self._complete = self._more = self._keeps = False
         self._connected = False
@@ -215,9 +216,11 @@ class Wire(Protocol):
         self._connected = True
 
     def dataReceived(self, data: bytes) -> None:
-        if self._watch is not None:
-            self._watch(False, data)
+        if self.lost.called:
+            return
+        self._raw.append(data)
         if self._waiting is None or self._waiting.called:
+            self._heard_out()
             self.abort()
             return
         self._heard += len(data)
@@ -280,6 +283,11 @@ class Wire(Protocol):
             return False
         return not self._head.fields.keys() & {"content-length", "transfer-encoding"}
 
+    def _heard_out(self) -> None:
+        raw, self._raw = self._raw, []
+        if raw and self._watch is not None:
+            self._watch(False, b"".join(raw))
+
     def _late(self, limit: float) -> None:
         self._settle(f"it did not answer within {limit:g} s", whole=False)
 
@@ -288,6 +296,7 @@ class Wire(Protocol):
         waiting = self._waiting
         if waiting is None or waiting.called:
             return
+        self._heard_out()
         if not whole:
             self.abort()
         elif self._more or not self._keeps:

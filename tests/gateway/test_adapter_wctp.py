@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from time import process_time
 from typing import Any
 
 import pytest
@@ -16,14 +18,14 @@ from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.base import Doorway, Enquiring, Evidence, Fetching, Findings, Probing
 from gateway.adapters.wctp import ADAPTER, WctpListen, WctpSettings, reports
-from gateway.adapters.wctp.link import make_link, measured
+from gateway.adapters.wctp.link import _texts, make_link, measured
 from gateway.env import Address
 from gateway.env.simulated import World, run
 from gateway.errors import StoreFailed
 from gateway.model import DeliveryKey, LinkName, MessageClass, Page, PublicId, later
 from gateway.outcome import InDoubt, Level, NotSent, Refused, Taken
 from gateway.settings.types import LinkSettings, Secret, TlsListen
-from gateway.web import HttpServer, Request, Response
+from gateway.web import HttpServer, Peer, Request, Response
 from protocols.wctp import codec
 from protocols.wctp import messages as m
 
@@ -106,14 +108,17 @@ def test_what_a_link_may_say_of_itself(keys: dict[str, Any], wrong: list[tuple[s
         ({"secret": Secret(SECRET)}, []),
         ({"secret": Secret("short")}, [("secret", False)]),
         ({"secret": Secret("with/a/slash/in/it")}, [("secret", False)]),
-        ({"networks": ("192.0.2.0/24",)}, []),
+        ({"networks": ("192.0.2.0/24",)}, [("networks", True)]),
+        ({"networks": ("192.0.2.0/24", "127.0.0.1")}, []),
+        ({"networks": ("192.0.2.0/24",), "at": "0.0.0.0:80"}, []),
+        ({"networks": ("::/0",), "at": "[::1]:80"}, []),
         ({"security_code": Secret("K7")}, []),
         ({"security_code": Secret("K7"), "at": "0.0.0.0:80"}, [("at", True)]),
         (
             {"security_code": Secret("K7"), "at": "0.0.0.0:443", "tls": TlsListen(cert="c", key=Secret("k"))},
             [],
         ),
-        ({"networks": ("192.0.2.0/24",), "path": "wctp"}, [("path", False)]),
+        ({"networks": ("127.0.0.0/8",), "path": "wctp"}, [("path", False)]),
     ],
 )
 def test_what_the_door_may_say_of_itself(keys: dict[str, Any], wrong: list[tuple[str, bool]]) -> None:
@@ -398,6 +403,66 @@ def test_nothing_private_stands_in_a_transcript(text: str, code: str) -> None:
         assert hidden.replace("&", "&amp;").replace("<", "&lt;") not in shown
 
 
+@pytest.mark.parametrize("how", ["whole", "no head", "too much", "cut", "chunks", "utf-16", "two answers"])
+def test_what_people_answer_is_in_no_transcript_however_it_comes(how: str) -> None:
+    """Answers that are no HTTP, too long, cut, in pieces or in another encoding have texts in them too."""
+    hidden = "Room four is taken by someone else"
+    polled = m.PollResponse(
+        messages=(
+            m.PolledMessage(
+                sequence=m.WctpId("1"),
+                content=m.MessageReply(header=header(), payload=m.Alphanumeric(text=m.WctpText(hidden))),
+            ),
+        )
+    )
+    body = codec.write(polled, codec.asking())
+    if how == "utf-16":
+        body = body.decode().replace("utf-8", "utf-16").replace("UTF-8", "utf-16").encode("utf-16")
+    whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    cut = body.index(b"wctp-Alpha") + 40 if how != "utf-16" else 0
+    chunks = b"".join(f"{len(one):x}\r\n".encode() + one + b"\r\n" for one in (body[:cut], body[cut:], b""))
+    wire = {
+        "no head": body,
+        "too much": whole.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 300_000 + b"\r\n\r\n"),
+        "cut": whole[: whole.index(hidden.encode()) + 24] if how == "cut" else b"",
+        "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+        "two answers": whole + whole,
+    }.get(how, whole)
+    world = World()
+
+    class Far(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(wire)
+            self.transport.loseConnection()
+
+    world.env("wctp.example").net.listen(CARRIER, Factory.forProtocol(Far))
+    told = LinkSettings(adapter="wctp", own=own(url="http://wctp.example/wctp", answers="poll"))
+    made: Any = make_link(WEB, told, surroundings(world.env("10.9.0.1")))
+    with contextlib.suppress(AssertionError):  # there is nobody to report to
+        run(world, made.fetch())
+    shown = "\n".join(made.transcript())
+    assert "PollForMessages" in shown and " < " in shown
+    plain = shown.replace("\\x00", "")
+    assert not any(word in plain for word in ("Room", "four", "taken", "someone"))
+
+
+def test_a_document_that_never_ends_its_texts_takes_no_time() -> None:
+    """Looking for what must be hidden takes one look."""
+    for document in (b"<wctp-Choice" * 20_000, b"<wctp-Choice>" * 20_000, b"<wctp-Choice>x</" * 16_000):
+        before = process_time()
+        list(_texts(document))
+        assert process_time() - before < 2.0
+
+
+def test_a_carrier_that_quotes_a_page_of_several_lines_is_not_repeated() -> None:
+    """It says them as one line."""
+    carrier = Carrier()
+    said = m.failure(m.Code.TOO_LONG, "cannot say: Mr Novak HIV test room 4")
+    carrier.answer = Response(body=codec.write(m.Confirmation(result=said)))
+    outcome, _, _ = carrier.send(page(text="Mr Novak\nHIV test\nroom 4"))
+    assert "Novak" not in outcome.why and "HIV" not in outcome.why
+
+
 # ---------------------------------------------------------------- names and devices
 
 
@@ -658,6 +723,16 @@ def test_b42_who_must_not_come_in_is_told_so_in_wctp() -> None:
     assert door.result(status(originator=stranger, on_behalf_of=m.WctpId(DEVICE))) == (200, 200)
     for path in (f"/WCTP/{SECRET}", f"/wctp/{SECRET}/?F=generic"):
         assert door.result(good, path=path) == (200, 200), path
+
+
+@pytest.mark.parametrize(
+    ("comes_from", "status"), [("192.0.2.7", 200), ("::ffff:192.0.2.7", 200), ("::ffff:192.0.3.7", 404)]
+)
+def test_a_network_is_known_again_at_a_door_for_both_kinds_of_addresses(comes_from: str, status: int) -> None:
+    """At ``[::]:8088`` an IPv4 address comes as one of IPv6."""
+    door = Door(networks=("192.0.2.0/24",))
+    request = Request(method="POST", path=f"/wctp/{SECRET}", body=reply(), peer=Peer(address=comes_from))
+    assert door.run(door.door._handle(request)).status == status  # type: ignore[attr-defined]
 
 
 def test_b42_only_links_whose_answers_come_back_are_pushed_about() -> None:

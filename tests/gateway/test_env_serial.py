@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import threading
 import tty
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+import serial
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
@@ -210,12 +212,76 @@ async def test_who_talks_may_begin_by_setting_dtr(monkeypatch: pytest.MonkeyPatc
     await desk.play(story())
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_does_not_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter that hangs: whoever wants the port is told after a while, and no second thread waits for it. When
+    it opens after all it is closed again, and may be opened anew."""
+    desk = RealDesk()
+    release, begun = threading.Event(), []
+    opened = real_serial._opened
+
+    def hangs(at: SerialAt) -> Any:
+        begun.append(at)
+        release.wait(20.0)
+        return opened(at)
+
+    monkeypatch.setattr(real_serial, "_opened", hangs)
+    monkeypatch.setattr(real_serial, "OPEN_TIMEOUT", 0.05)
+
+    async def story() -> None:
+        for said in ("has not opened within", "is still being opened"):
+            with pytest.raises(PortTrouble, match=said):
+                await desk.open()
+        assert len(begun) == 1
+        release.set()
+        monkeypatch.setattr(real_serial, "OPEN_TIMEOUT", 10.0)
+        await desk.until(lambda: not desk.env.serial.opening)  # type: ignore[attr-defined]
+        talk = await desk.open()
+        talk.transport.loseConnection()
+        await desk.until(lambda: talk.gone)
+
+    try:
+        await desk.play(story())
+    finally:
+        release.set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_simulated_port_takes_any_framing(desk: Any) -> None:
+    """A pseudo-terminal has no parity; the settings that a modem needs can be tried with it all the same."""
+
+    async def story() -> None:
+        for _ in range(3):
+            talk = await desk.port(framing="7E1").connect(Factory.forProtocol(Talk))
+            talk.transport.loseConnection()
+            await desk.until(lambda talk=talk: talk.gone)
+
+    await desk.play(story())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some drivers answer with an error when an adapter was unplugged; whoever talked must hear of the end."""
+    desk = RealDesk()
+
+    def fails(self: serial.Serial) -> None:
+        raise OSError(errno.EIO, "no")
+
+    async def story() -> None:
+        talk = await desk.open()
+        monkeypatch.setattr(serial.Serial, "close", fails)
+        talk.transport.loseConnection()
+        await desk.until(lambda: talk.gone)
+
+    await desk.play(story())
+
+
 @pytest.mark.parametrize(
     ("problem", "code", "words"),
     [
         (PermissionError(errno.EACCES, "no"), "denied", "no permission for /dev/null: it"),
         (OSError(errno.EBUSY, "no"), "busy", "another program has /dev/null: "),
-        (OSError(errno.EINVAL, "no"), "broken", "/dev/null cannot be set to 1200 baud 7E1; try framing: 8N1"),
+        (OSError(errno.EINVAL, "no"), "broken", "/dev/null cannot be set to 1200 baud 7E1; try software_parity: true"),
         (OSError(errno.EIO, "no"), "broken", "/dev/null cannot be opened: Input/output error"),
         (ValueError("Not a valid baudrate"), "broken", "/dev/null cannot be opened: Not a valid baudrate"),
     ],
@@ -228,7 +294,7 @@ def test_troubles_in_words(
     def fails(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr(real_serial.serial, "Serial", fails)
+    monkeypatch.setattr(real_serial, "_Serial", fails)
     trouble = real_serial._opened(SerialAt(path="/dev/null"))
     assert isinstance(trouble, PortTrouble)
     assert trouble.code == code

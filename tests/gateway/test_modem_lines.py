@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from link_fakes import Reports, surroundings
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 
 from gateway.adapters.tap import ADAPTER, TapSettings
 from gateway.app.adapters import specs
@@ -357,6 +358,51 @@ def test_probe_of_a_line(office: Office) -> None:
     assert office.dialled == []
 
 
+def test_a_line_is_free_whatever_became_of_who_talked(office: Office) -> None:
+    """Also if that one breaks when it hears of the end: nobody could dial by the line any more."""
+    lines = Lines(lambda: office.lines, office.env)
+
+    class Breaks(Protocol):
+        def connectionLost(self, reason: Any = None) -> None:
+            raise ZeroDivisionError
+
+    office.lines["modem-1"] = LineSettings(pool="modems", serial=A, modem=False)
+    del office.lines["modem-2"]
+
+    async def story() -> None:
+        line = await lines.take("modems", within=0.0)
+        assert not isinstance(line, NoLine)
+        endpoint = await line.call("")
+        assert not isinstance(endpoint, NoLine)
+        await endpoint.connect(Factory.forProtocol(Breaks))
+        wire = line._watched._wire
+        assert wire is not None
+        with pytest.raises(ZeroDivisionError):
+            wire.connectionLost()
+        await line.put_back()
+        assert office.env.clock.seconds() < 1.0
+        assert not isinstance(await lines.take("modems", within=0.0), NoLine)
+
+    office.play(story())
+
+
+def test_a_line_is_free_though_its_port_never_closes(office: Office) -> None:
+    """A server of TLS that does not say goodbye, a driver that hangs: it is given up after half a minute."""
+    lines = Lines(lambda: office.lines, office.env)
+    del office.lines["modem-2"]
+
+    async def story() -> None:
+        line = await lines.take("modems", within=0.0)
+        assert not isinstance(line, NoLine)
+        line._watched.wire(Protocol())  # one that is never told that it is gone
+        waiting = Deferred.fromCoroutine(line.put_back())
+        await office.env.sleep(60.0)
+        assert waiting.called
+        assert not isinstance(await lines.take("modems", within=0.0), NoLine)
+
+    office.play(story())
+
+
 def test_probe_of_a_link_is_a_whole_call(office: Office) -> None:
     """Up to the go-ahead; no page."""
     found = office.play(office.link().probe())
@@ -391,8 +437,8 @@ GOOD_LINK = "{adapter: tap, lines: modems, dial: [18005550100]}"
 GOOD_LINE = "{pool: modems, rfc2217: 10.1.2.9:4001}"
 
 
-def mistakes(link: str = GOOD_LINK, line: str = GOOD_LINE) -> str:
-    text = SETTINGS.replace("LINK", link).replace("LINE", line)
+def mistakes(link: str = GOOD_LINK, line: str = GOOD_LINE, device: str = "5551212") -> str:
+    text = SETTINGS.replace("LINK", link).replace("LINE", line).replace("5551212", device)
     try:
         load(text, specs(), file="gateway.yaml", read=lambda path: b"sesame", environ={"P": "se same"})
     except SettingsError as error:
@@ -460,3 +506,16 @@ def test_mistakes_of_lines(line: str, said: str) -> None:
 def test_mistakes_of_links(link: str, said: str) -> None:
     """A number that cannot be dialled is refused when the file is read, with the position of what is wrong."""
     assert said in mistakes(link=link)
+
+
+def test_a_remedy_is_about_what_is_wrong() -> None:
+    """A prefix that cannot be dialled does not blame the number; an ordinary number can be let through."""
+    assert "links.phone.dial" not in mistakes(line="{pool: modems, serial: /dev/x, prefix: '9;'}")
+    said = mistakes(link="{adapter: tap, lines: modems, dial: ['112555000']}")
+    assert "write its beginning into may_dial of the line" in said
+
+
+@pytest.mark.parametrize("address", ["12AT", "123,456", "1" * 40])
+def test_b71_a_device_that_cannot_be_said_is_found_in_the_settings(address: str) -> None:
+    """A call would be made for it in vain."""
+    assert "people.alice.devices.pager: TAP cannot say it: pager ID" in mistakes(device=address)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.cli.rules import _may_mean
 from gateway.model import Instant, later
 from gateway.outcome import About, InDoubt, Later, NotSent, Outcome, Refused, Taken
 from gateway.rules import MOST_WORDS, first_match, glob_matches, ruled
@@ -133,3 +134,13 @@ def test_rules_are_read_in_order() -> None:
     first, second = load_text(text).carriers["spok"].rules
     assert first == Rule(code="550", match="*quota*", means="later", pause_link=60.0)
     assert (second.code, second.match) == ("*", "*")
+
+
+def test_a_row_names_the_codes_between_two() -> None:
+    """``600 to 603`` names 602 too; what is no number is in no row."""
+    row = "Failure 600 to 603, 12x"
+    assert [code for code in ("599", "600", "602", "604", "123", "x", "", "6.2") if _may_mean(row, code)] == [
+        "600",
+        "602",
+        "123",
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.base import Accepted
+from gateway.adapters.base import Accepted, Evidence
 from gateway.lifecycle import State
 from gateway.model import LinkName, MessageClass
 from gateway.outcome import Level
@@ -85,6 +85,25 @@ def test_a_page_climbs_by_what_is_pushed_and_its_reply_acknowledges(tell: Tell, 
     assert [one.code for one in carrier.pushed] == [200, 200, 200]  # type: ignore[union-attr]
     assert story.look(sent).accepted_by == "alice"
     assert [event.data["text"] for event in story.events(sent, "reply")] == ["OK"]
+
+
+@pytest.mark.parametrize("code", [m.Code.DEVICE_NO_MCR, m.Code.NO_MCR])
+def test_a_device_without_choices_gets_the_replies_as_text(tell: Tell, code: m.Code) -> None:
+    """At once, by the same way; its answer by number is the reply with that number. The next page goes so from
+    the beginning."""
+    story, carrier = begun(tell, PUSHED)
+    carrier.no_choices = m.failure(code, "no choices")
+    sent = paged(story, carrier)
+    (copy,) = carrier.copies
+    assert (copy.device, copy.text) == (DEVICE, "Cath lab 2 1) OK 2) Busy")
+    assert len(copy.name) <= 32
+    carrier.push(carrier.report("1"))
+    story.forward(1)
+    assert story.look(sent).level is Level.ACKNOWLEDGED
+    assert [event.data["text"] for event in story.events(sent, "reply")] == ["OK"]
+    story.page("alice", **(UNTIL_SEEN | {"text": "Second"}))
+    story.wait_for(lambda: len(carrier.copies) == 2, limit=5)
+    assert carrier.refused == 1
 
 
 def test_the_same_push_again_is_one_piece_of_evidence(tell: Tell) -> None:
@@ -235,6 +254,45 @@ def test_a_crash_between_report_and_acknowledgement_repeats_nothing(tell: Tell, 
     assert carrier.queue == []
     assert len(story.events(sent, "reply")) == 1
     assert [event.data["level"] for event in story.events(sent, "level")] == ["on_device", "read"]
+
+
+def test_a_refused_acknowledgement_keeps_no_answer_from_being_fetched(tell: Tell) -> None:
+    """Our last poll reached the carrier and its answer was lost: it knows the item no more, and refuses each
+    poll that acknowledges it again."""
+    story, carrier = begun(tell, POLLED)
+    sent = paged(story, carrier)
+    carrier.keep(carrier.report("first"))
+    carrier.refuse_unknown = True
+    story.wait_for(lambda: story.events(sent, "reply"), limit=90)
+    carrier.queue = []
+    carrier.keep(carrier.report("second"))
+    story.wait_for(lambda: not carrier.queue, limit=600)
+    assert [event.data["text"] for event in story.events(sent, "reply")] == ["first", "second"]
+
+
+def test_an_item_that_breaks_us_keeps_no_other_and_is_not_acknowledged(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be reported stays with the carrier; what stands behind it is on record."""
+    story, carrier = begun(tell, POLLED)
+    sent = paged(story, carrier)
+    carrier.keep(carrier.report("poison"), carrier.report("OK"))
+    reception = type(story.house.reception)
+    report = reception.report
+
+    async def breaks(self: Any, link: LinkName, evidence: Evidence) -> None:
+        if evidence.reply == "poison":
+            raise ZeroDivisionError
+        await report(self, link, evidence)
+
+    monkeypatch.setattr(reception, "report", breaks)
+    story.forward(minutes=5)
+    assert [event.data["text"] for event in story.events(sent, "reply")] == ["OK"]
+    assert len(carrier.queue) == 1
+    acknowledged = {one.sequence for _, poll in carrier.polls for one in poll.received}
+    assert carrier.queue[0].sequence not in acknowledged
+    assert all("ZeroDivisionError" in one for one in story.failures)
+    story.failures.clear()
 
 
 def test_poll_first_is_heeded_at_once(tell: Tell) -> None:

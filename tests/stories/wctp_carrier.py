@@ -46,7 +46,9 @@ class WctpCarrier:
         self.pushed: list[m.Success | m.Failure | str] = []
         self.answer: Response | None = None
         self.refuse: m.Failure | None = None
-        self.unwell = self.silent = False
+        self.no_choices: m.Failure | None = None  # what choices are refused with
+        self.unwell = self.silent = self.refuse_unknown = False
+        self.refused = 0  # pages with choices
         self.next_poll: int | None = None
         self._count = 0
         server = HttpServer(
@@ -140,6 +142,8 @@ class WctpCarrier:
                 if self.silent:
                     await Deferred[None]()
                 done = {one.sequence for one in poll.received}
+                if self.refuse_unknown and done - {one.sequence for one in self.queue}:
+                    return _said(m.PollResponse(failure=m.failure(m.Code.UNKNOWN_REFERENCE, "which?")), read)
                 self.queue = [one for one in self.queue if one.sequence not in done]
                 batch = tuple(self.queue[: poll.max_messages])
                 return _said(m.PollResponse(messages=batch, min_next_poll=self.next_poll), read)
@@ -149,6 +153,9 @@ class WctpCarrier:
     def _submitted(self, said: m.SubmitRequest | m.SubmitClientMessage, read: m.Document) -> Response:
         if self.refuse is not None:
             return _said(m.Confirmation(result=self.refuse), read)
+        if self.no_choices is not None and isinstance(said.payload, m.MultipleChoice):
+            self.refused += 1
+            return _said(m.Confirmation(result=self.no_choices), read)
         self.submitted.append(said)
         payload = said.payload
         assert isinstance(payload, m.Alphanumeric | m.MultipleChoice)

@@ -27,6 +27,11 @@ ANSWERS = (
         "operation, version, sender or code: the same again fails again, and a person must look",
     ),
     ("Failure 403, 404", "Refused about address", "unknown or barred device"),
+    (
+        "Failure 414, 415, 416, 419 to choices",
+        "NotSent",
+        "the device takes no such choices: at once again, with the replies behind the text",
+    ),
     ("other Failure 4xx, 5xx", "Refused about page", "this text, or what was asked for with it, never"),
     ("Failure 304", "Later about link", "it wants its answers fetched first: they are, at once"),
     ("Failure 600 to 603", "Later about link", "too fast: no page for 30 s, with 601 and 603 for 120 s"),

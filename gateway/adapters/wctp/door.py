@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +19,7 @@ from gateway.adapters.wctp import reports
 from gateway.adapters.wctp.settings import WctpListen, own_of
 from gateway.env import Port, public_id
 from gateway.errors import StoreFailed
+from gateway.settings.kinds import in_networks
 from gateway.web import Fields, HttpServer, Limits, Request, Response
 from protocols.wctp import codec, rules
 from protocols.wctp import messages as m
@@ -47,7 +47,6 @@ class PushDoor:
         self._env = env
         self._reception = around.reception
         self._tls = around.tls
-        self._networks = [ip_network(one) for one in settings.networks]
         path = settings.path.casefold()
         self._path = path if settings.secret is None else f"{path}/"
         self._server = HttpServer(
@@ -100,7 +99,7 @@ class PushDoor:
 
     def _invited(self, request: Request) -> bool:
         """Whether it came by the path and from the networks that were agreed on."""
-        if self._networks and not self._near(request.peer.address):
+        if self._settings.networks and not self._near(request.peer.address):
             return False
         path, secret = request.path.rstrip("/"), self._settings.secret
         if secret is None:
@@ -111,7 +110,7 @@ class PushDoor:
 
     def _near(self, address: str | None) -> bool:
         try:
-            return any(ip_address(address or "") in network for network in self._networks)
+            return in_networks(address or "", self._settings.networks)
         except ValueError:
             return False
 

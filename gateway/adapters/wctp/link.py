@@ -17,9 +17,10 @@ from gateway.adapters.base import Evidence, Findings, Link, Measure, Session, Su
 from gateway.adapters.discreet import SECRET, TEXT, without
 from gateway.adapters.recorded import Kept, Said
 from gateway.adapters.wctp import reports
-from gateway.adapters.wctp.answers import in_short, outcome_of
+from gateway.adapters.wctp.answers import in_short, outcome_of, words_of
 from gateway.adapters.wctp.settings import WctpSettings, own_of
 from gateway.alphabets import Alphabet
+from gateway.errors import StoreFailed
 from gateway.model import Instant, LinkName, MessageClass, Page, later, seconds_between
 from gateway.outcome import About, CarrierRef, InDoubt, NotSent, Outcome, Refused, Taken
 from gateway.settings.types import LinkSettings
@@ -39,7 +40,9 @@ LEAST_POLL_WAIT = 1.0  # seconds, whatever a carrier asks for
 POLL_JITTER = 0.1
 ENQUIRY_TIMEOUT = 10.0  # seconds for the answer to a query, since pages wait behind it
 ENQUIRY_REST = 60.0  # seconds without queries after one without an answer
-REMEMBERED = 1000  # tracking numbers of which it is known when they may be asked about again
+REMEMBERED = 1000  # tracking numbers that may not be asked about yet; devices that take no choices
+NO_CHOICES = frozenset((Code.DEVICE_NO_MCR, Code.CHOICE_TOO_LONG, Code.TOO_MANY_CHOICES, Code.NO_MCR))
+EVERY_DEVICE = ""  # no address
 
 PRIORITIES = {
     MessageClass.CRITICAL: m.Priority.HIGH,
@@ -47,7 +50,10 @@ PRIORITIES = {
     MessageClass.NORMAL: m.Priority.NORMAL,
     MessageClass.BULK: m.Priority.LOW,
 }
-_PRIVATE = re.compile(rb"<wctp-(?:Alphanumeric|MessageText|Choice|TransparentData)[^>]*>(.*?)</", re.DOTALL)
+_PRIVATE = re.compile(  # up to the end where none is closed, so that no document takes long
+    rb"<wctp-(?:Alphanumeric|MessageText|(?:Send|Reply)?Choice|TransparentData)[^<>]*>(.*?)(?:</wctp-|\Z)",
+    re.DOTALL,
+)
 _SECRETS = re.compile(rb'(?:securityCode|miscInfo|trackingNumber)="([^"]+)"')
 
 
@@ -66,6 +72,7 @@ class WctpLink:
         self._open_timeout = settings.open_timeout or OPEN_TIMEOUT
         self.answer_timeout = settings.answer_timeout or ANSWER_TIMEOUT
         self._ask_from: OrderedDict[str, Instant] = OrderedDict()
+        self._no_choices: OrderedDict[str, None] = OrderedDict()
         self._rests_until = Instant(0)
         self.fetch_first = False
 
@@ -125,6 +132,7 @@ class WctpLink:
             limit = max(0.0, end - self.env.clock.seconds())
             request = self.request(document, keep=False)
             heard = await wire.ask(request, limit, told=within, most=codec.DEFAULT_LIMITS.body)
+            return heard if heard.whole else "the answer was cut"
         except Unanswered as error:
             return in_short(str(error))
         except CancelledError:  # nobody waits any more
@@ -132,13 +140,17 @@ class WctpLink:
         finally:
             if wire is not None:
                 wire.end()
-        said.now.hide_text(*_texts(heard.body))
-        return heard if heard.whole else "the answer was cut"
 
     async def _connected(self, said: Said, limit: float) -> Wire:
         own = self.own
+
+        def watch(ours: bool, data: bytes) -> None:
+            if not ours:
+                said.now.hide_text(*_texts(data))
+            said.watch(ours, data)
+
         return await connect(
-            self.env, own.url, limit=limit, ca_file=own.ca_file, tls_name=own.tls_name, watch=said.watch
+            self.env, own.url, limit=limit, ca_file=own.ca_file, tls_name=own.tls_name, watch=watch
         )
 
     def written(self, operation: m.Operation) -> bytes:
@@ -171,7 +183,8 @@ class WctpLink:
     def operation(self, page: Page) -> tuple[m.SubmitRequest | m.SubmitClientMessage, bool]:
         """What says *page*, and whether its replies had no room. InvalidValue for what cannot be said."""
         own = self.own
-        payload, cut = _payload(page, own)
+        instead = own.choices == "mcr" and self.takes_no_choices(page.address)
+        payload, cut = _payload(page, own, "text" if instead else own.choices)
         control: dict[str, Any] = {
             "send_responses_to": own.send_responses_to and m.WctpId(own.send_responses_to),
             "allow_response": own.allow_response,
@@ -191,12 +204,24 @@ class WctpLink:
         }
         if own.mode == "transient":
             return m.SubmitClientMessage(control=m.ClientControl(**control), **common), cut
-        name = reports.message_id(self.name, page.correlation, page.address)
+        name = reports.message_id(self.name, page.correlation, page.address, instead=instead)
         return m.SubmitRequest(control=m.MessageControl(message_id=name, **control), **common), cut
 
     def _deliver_before(self, page: Page) -> datetime:
         """When it is no longer worth having, by the wall clock that carriers have."""
         return datetime.fromtimestamp((self.env.wall() + page.expires - self.env.now()) / 1e6, UTC)
+
+    # Choices
+
+    def takes_no_choices(self, address: str) -> bool:
+        """Whether *address*, or any device of this carrier, refused choices since we were started."""
+        return EVERY_DEVICE in self._no_choices or address in self._no_choices
+
+    def send_no_choices(self, address: str) -> None:
+        """Pages to *address* have their replies behind the text from now on."""
+        self._no_choices[address] = None
+        if len(self._no_choices) > REMEMBERED:
+            self._no_choices.popitem(last=False)
 
     # Enquiries
 
@@ -242,7 +267,7 @@ class WctpSession:
             return Refused(about=about, code="invalid", why=str(invalid))
         self._said.page(_words(document, page), _SECRETS.findall(document))
         self._busy = True
-        outcome = await self._submit(page, document)
+        outcome = await self._submit(page, document, isinstance(operation.payload, m.MultipleChoice))
         self._busy = False
         if self.left is not None:
             self.left = 0
@@ -255,7 +280,7 @@ class WctpSession:
             return replace(outcome, warning="the page's replies had no room")
         return outcome
 
-    async def _submit(self, page: Page, document: bytes) -> Outcome:
+    async def _submit(self, page: Page, document: bytes, choices: bool) -> Outcome:
         link = self._link
         for _ in range(2):  # turns of the reactor, so that it reads once: what is here before the document
             await link.env.sleep(0)  # is sent cannot be the answer to it, and ends the connection
@@ -274,6 +299,10 @@ class WctpSession:
                 if tracking is not None:
                     self._said.now.hide_secret(tracking.encode())
                 return replace(outcome, refs=self._refs(page, tracking))
+            case answers.Denied(code=code) if choices and code in NO_CHOICES:
+                link.send_no_choices(EVERY_DEVICE if code == Code.NO_MCR else page.address)
+                why = f"{words_of(judged)}: at once again with its replies as text"
+                return NotSent(code=str(code), why=why, again=True)
             case answers.Denied(code=code):
                 link.fetch_first = link.fetch_first or code == Code.POLL_FIRST
                 return outcome
@@ -324,7 +353,8 @@ class QueryingSession(WctpSession):
             return ()
         if told.operation.min_next_poll is not None:
             link.ask_from(tracking, told.operation.min_next_poll)
-        about = reports.Whose(link=link.name, own=link.own, ref=ref.ref)
+        numbered = link.own.choices == "text" or link.takes_no_choices(address)
+        about = reports.Whose(link=link.name, ref=ref.ref, numbered=numbered)
         return tuple(_answered(told.operation, address, about, link.env.now()))
 
     async def _asked(self, query: m.ClientQuery) -> Answered | None:
@@ -351,7 +381,6 @@ class QueryingSession(WctpSession):
             return str(error)
         finally:
             self._busy = False
-        self._said.now.hide_text(*_texts(heard.body))
         if heard.whole and isinstance(codec.read(heard.body, answers.TOLERANCE), m.Document):
             return heard
         self._wire.end()  # who knows whom we talk to
@@ -397,7 +426,7 @@ class PollingLink(WctpLink):
             case m.PollResponse(failure=None):
                 self._done = ()  # heard, and what is given again is reported again, which changes nothing
                 for item in said.messages:
-                    self._done += (await self._taken(item),)
+                    self._done += await self._received(item)
                 return said
             case m.PollResponse(failure=failure) if failure is not None:
                 return self._said_no(failure)
@@ -408,10 +437,23 @@ class PollingLink(WctpLink):
                 return judged.why if isinstance(judged, answers.Foreign) else "it answered something else"
 
     def _said_no(self, failure: m.Failure) -> str:
+        if failure.kind is not m.Kind.TEMPORARY:  # it may be one that it knows no more: what it gives again
+            self._done = ()  # is on record already
         why = f"{failure.code} {failure.detail or failure.text}"
         for secret in _secrets(self.own):
             why = without(why, secret, SECRET)
         return in_short(why)
+
+    async def _received(self, item: m.PolledMessage) -> tuple[m.MessageReceived, ...]:
+        """What the carrier is to be told of *item*; nothing if it breaks us: it stays there, and the others
+        go on."""
+        try:
+            return (await self._taken(item),)
+        except StoreFailed:
+            raise
+        except Exception:  # our bug
+            log.failure("answer of {link} not taken: the carrier keeps it", link=self.name)
+            return ()
 
     async def _taken(self, item: m.PolledMessage) -> m.MessageReceived:
         """One item on record, and what the carrier is to be told of it. What is no report of ours is told so,
@@ -448,7 +490,7 @@ class PollingLink(WctpLink):
         self._failures = 0
         if heard.min_next_poll is not None:
             return min(max(float(heard.min_next_poll), LEAST_POLL_WAIT), LONGEST_POLL_WAIT)
-        more = len(heard.messages) >= (1 if hurried else self.own.poll_batch)
+        more = bool(self._done) and len(heard.messages) >= (1 if hurried else self.own.poll_batch)
         return LEAST_POLL_WAIT if more else interval
 
 
@@ -471,12 +513,12 @@ def _address(address: str) -> m.WctpId:
         raise InvalidValue(ADDRESS, invalid.reason, invalid.limit) from None
 
 
-def _payload(page: Page, own: WctpSettings) -> tuple[m.Payload, bool]:
-    """What the device shows, and whether the replies had no room."""
+def _payload(page: Page, own: WctpSettings, replies: str) -> tuple[m.Payload, bool]:
+    """What the device shows, with its *replies* as ``choices`` says, and whether those had no room."""
     text = codec.text_of(page.text)
-    if not page.replies or own.choices == "off":
+    if not page.replies or replies == "off":
         return m.Alphanumeric(text=text), False
-    if own.choices == "mcr":
+    if replies == "mcr":
         choices = tuple(m.Choice(text=codec.text_of(one)) for one in page.replies)
         return m.MultipleChoice(text=text, choices=choices), False
     numbered = " ".join(f"{n}) {one}" for n, one in enumerate(page.replies, 1))
@@ -511,7 +553,10 @@ def _words(document: bytes, page: Page) -> Iterator[bytes]:
 
 
 def _texts(document: bytes) -> Iterator[bytes]:
-    """The lines of the texts in a document, as they go over the wire."""
+    """The lines of the texts in a document, as they go over the wire; all of it in an encoding that hides
+    where they stand."""
+    if b"\0" in document:
+        yield document
     for text in _PRIVATE.findall(document):
         yield from (line.strip() for line in text.splitlines())
 

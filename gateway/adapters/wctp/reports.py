@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.adapters.base import Evidence
 from gateway.adapters.wctp.answers import in_short
-from gateway.adapters.wctp.settings import WctpSettings, own_of
+from gateway.adapters.wctp.settings import own_of
 from gateway.model import Instant, LinkName
 from gateway.outcome import Level
 from gateway.settings.types import LinkSettings
@@ -34,19 +34,21 @@ _DECORATION = str.maketrans("", "", " -.()[]/")
 
 
 class Whose(msgspec.Struct, frozen=True, kw_only=True):
-    """The page that a report is about: of which *link*, and its *ref*, which the record knows it by."""
+    """The page that a report is about: of which *link*, and its *ref*, which the record knows it by.
+    *numbered*: its replies stood behind the text, so that a number is the answer with that number."""
 
     link: LinkName
-    own: WctpSettings
     ref: str
+    numbered: bool
 
     def evidence(self, state: str, at: Instant, **proves: Any) -> Evidence:
         return Evidence(scope=self.link, ref=self.ref, state=state, at=at, **proves)
 
 
-def message_id(link: LinkName, correlation: str, address: str) -> m.MessageId:
-    """The messageID of a page, the same at every try."""
-    return m.MessageId(f"{correlation}-{_mark(link, correlation, address)}")
+def message_id(link: LinkName, correlation: str, address: str, *, instead: bool = False) -> m.MessageId:
+    """The messageID of a page, the same at every try; another one with its replies as text *instead* of the
+    choices that its device does not take: what comes back then tells how it was shown."""
+    return m.MessageId(f"{correlation}-{_mark(link, correlation, address, instead)}")
 
 
 def whose(named: str, devices: Iterable[str | None], links: Mapping[LinkName, LinkSettings]) -> Whose | None:
@@ -54,8 +56,10 @@ def whose(named: str, devices: Iterable[str | None], links: Mapping[LinkName, Li
     correlation, _, mark = named.strip().lower().rpartition("-")
     there = [one for one in devices if one]
     for link, settings in links.items() if correlation else ():
-        if any(_mark(link, correlation, device) == mark for device in there):
-            return Whose(link=link, own=own_of(settings), ref=correlation)
+        for instead in (False, True):
+            if any(_mark(link, correlation, device, instead) == mark for device in there):
+                numbered = instead or own_of(settings).choices == "text"
+                return Whose(link=link, ref=correlation, numbered=numbered)
     return None
 
 
@@ -64,8 +68,9 @@ def same_device(one: str, other: str) -> bool:
     return _plain(one) == _plain(other)
 
 
-def _mark(link: LinkName, correlation: str, address: str) -> str:
-    said = f"{link}\0{correlation}\0{_plain(address)}".encode(errors="replace")
+def _mark(link: LinkName, correlation: str, address: str, instead: bool) -> str:
+    named = (link, correlation, _plain(address), *(("text",) if instead else ()))
+    said = "\0".join(named).encode(errors="replace")
     return b32encode(sha256(said).digest()).decode()[:MARK].lower()
 
 
@@ -115,7 +120,7 @@ def of_reply(text: str, about: Whose, at: Instant, *told_apart_by: object, final
     """A person's answer: whoever answers has read. The same one told again is the same evidence."""
     words = "\0".join([about.ref, text, *(str(one) for one in told_apart_by)])
     which = b32encode(sha256(words.encode(errors="replace")).digest()).decode()[:16].lower()
-    choice = _CHOICE.fullmatch(text) if about.own.choices == "text" else None
+    choice = _CHOICE.fullmatch(text) if about.numbered else None
     return about.evidence(
         f"reply {which}",
         at,

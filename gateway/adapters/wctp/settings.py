@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -278,10 +279,20 @@ class WctpListen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             what = "anybody could report anything here."
             remedy = "Write secret: {file: …}, and into the file what `openssl rand -hex 24` prints."
             yield Objection(key="secret", what=what, remedy=remedy)
-        elif self.tls is None and (self.secret or self.security_code) and not is_loopback(self.at):
+        if self.networks and is_loopback(self.at) and not any(map(_has_loopback, self.networks)):
+            what = "lets nobody in: what comes by a proxy on this machine comes from 127.0.0.1."
+            remedy = "Let the proxy look at the network, and write secret here instead."
+            yield Objection(key="networks", what=what, remedy=remedy, warning=True)
+        if self.tls is None and (self.secret or self.security_code) and not is_loopback(self.at):
             what = "lets replies and what protects the door travel in clear: it speaks no TLS."
             remedy = "Write tls: {cert: FILE, key: {file: FILE}}, or listen on this machine, behind a proxy."
             yield Objection(key="at", what=what, remedy=remedy, warning=True)
+
+
+def _has_loopback(network: str) -> bool:
+    return ip_network(network, strict=False).overlaps(
+        ip_network("127.0.0.0/8") if ":" not in network else ip_network("::1/128")
+    )
 
 
 def own_of(settings: LinkSettings) -> WctpSettings:

@@ -65,7 +65,7 @@ class Example:
     """One answer and what it means; *row* is its row of ``ADAPTER.answers``, by its first column.
 
     The far end answers step *at* with *answer* (None: not at all) and then *ends*; or the connection fares
-    as *weather* says. *settings* if the exercise's own do not lead there. *one*: the bytes are one answer, no
+    as *weather* says. *settings* if the exercise's own do not lead there, *replies* if the page must have some. *one*: the bytes are one answer, no
     part of which means anything.
     """
 
@@ -78,6 +78,7 @@ class Example:
     level: Level | None = None
     weather: Weather | None = None
     settings: LinkSettings | None = None
+    replies: tuple[str, ...] = ()
     one: bool = True
 
     def __str__(self) -> str:

@@ -125,7 +125,8 @@ def _exemplary(exercise: Exercise, example: Example, **how: Any) -> Outcome:
     scene = Scene(
         exercise, example.settings, acts={example.at: [act]} if example.at else {}, weather=example.weather
     )
-    outcome: Outcome = scene.play(scene.one_page(believe=True))
+    page = exercise.page(replies=example.replies)
+    outcome: Outcome = scene.play(scene.one_page(page, believe=True))
     return outcome
 
 
