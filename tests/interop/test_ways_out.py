@@ -354,7 +354,9 @@ def test_a_push_that_is_repeated_after_a_crash_counts_once(tmp_path: Path) -> No
     url = f"http://127.0.0.1:{port}/wctp/{door.read_text()}"
     doors = f', wctp: {{at: "127.0.0.1:{port}", secret: {{file: {door}}}}}'
     with w.Carrier(senders={"st-anne": None}) as carrier:
-        way = f'adapter: wctp, sender_id: st-anne, answers: push, notify_delivered: true, url: "{carrier.url}"'
+        way = (
+            f'adapter: wctp, sender_id: st-anne, answers: push, notify_delivered: true, url: "{carrier.url}"'
+        )
         site = Site(tmp_path, ONE_WAY.format(way=way, link="max_chars: 240"), doors=doors)
         with ending(site.daemon):
             site.start("T4:1")
@@ -362,10 +364,11 @@ def test_a_push_that_is_repeated_after_a_crash_counts_once(tmp_path: Path) -> No
             assert carrier.wait(lambda: bool(carrier.taken)), carrier.refusals()
             (taken,) = carrier.taken
             for what, level in (("DELIVERED", "on_device"), ("reply:OK", "acknowledged")):
-                assert not carrier.push(url, taken, what, own_id=what).accepted
+                said = carrier.operation_of(taken, what, f"c-{level}")
+                assert not w.post(url, said, taken.version).accepted
                 site.daemon.ended()
                 site.start("T4:2")  # the repeat, then the next news
-                assert carrier.push(url, taken, what, own_id=what).accepted
+                assert w.post(url, said, taken.version).accepted
                 found = site.status(key, level)
                 assert found["level"] == level
             events = [one["what"] for one in found["timeline"]]
