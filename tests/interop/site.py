@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from gateway.sim.truth import Copy, read_truth
-from tests.crash.rig import HOME, LIMIT, Process, free_port, until
+from tests.crash.rig import HOME, LIMIT, Process, Unix, free_port, until
 
 TOKEN = "site-token"
 SETTINGS = """\
@@ -65,9 +65,9 @@ class Site:
         command = [sys.executable, "-m", "gateway", "run", "--settings", str(self.settings)]
         self.daemon = Process("gateway", command, folder / "gateway.log")
 
-    def start(self, failpoint: str | None = None) -> None:
-        """Start it and wait until its doors are open."""
-        self.daemon.start(**({} if failpoint is None else {"GATEWAY_FAILPOINT": failpoint}))
+    def start(self, failpoint: str | None = None, prefix: list[str] = []) -> None:  # noqa: B006
+        """Start it, behind the words of *prefix*, and wait until its doors are open."""
+        self.daemon.start(prefix, **({} if failpoint is None else {"GATEWAY_FAILPOINT": failpoint}))
         until(self._up, "the gateway is up")
 
     def _up(self) -> bool:
@@ -104,15 +104,20 @@ class Site:
             timeout=2 * LIMIT,
         )
 
+    def operator(self, path: str) -> Any:
+        """The API's answer to an operator, over the control socket."""
+        with contextlib.closing(Unix(self.folder / "gateway.db.sock")) as connection:
+            connection.request("GET", path)
+            return json.load(connection.getresponse())
+
     def link(self, name: str) -> Any:
-        """What ``gateway carriers`` says of one way out."""
-        links = json.loads(self.command("carriers", "list", "--json").stdout)["links"]
-        (found,) = (one for one in links if one["link"] == name)
+        """How one way out does."""
+        (found,) = (one for one in self.operator("/v1/links")["links"] if one["link"] == name)
         return found
 
 
 @contextlib.contextmanager
-def ending(*processes: Process):  # type: ignore[no-untyped-def]
+def ending(*processes: Process) -> Iterator[None]:
     """Kill them all at the end."""
     try:
         yield
