@@ -147,7 +147,9 @@ class Process:
         return self.log.read_bytes()[self._said :][-size:].decode(errors="replace")
 
 
-class _Unix(http.client.HTTPConnection):
+class Unix(http.client.HTTPConnection):
+    """HTTP over the socket at *path*."""
+
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=LIMIT)
         self._path = path
@@ -262,7 +264,7 @@ class Rig:
     ) -> Answer:
         """One request: as the client ``rig`` over TCP, or as the operator over the control socket."""
         connection = (
-            _Unix(self.control)
+            Unix(self.control)
             if as_operator
             else http.client.HTTPConnection("127.0.0.1", self.http, timeout=timeout)
         )
