@@ -294,7 +294,9 @@ def _opened(
 ) -> NewDelivery:
     leg = facts.plan[index]
     copies = sum(
-        max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN))
+        max(
+            max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN)), other.partly
+        )
         for other in facts.legs
         if facts.plan[other.leg].track == leg.track
     )

@@ -377,6 +377,12 @@ class MemoryStore:
         ends += [row.due for row in rows if row.state is State.DOUBT and row.due is not None]
         return min(ends, default=None)
 
+    async def goes_on(self, delivery: DeliveryKey, lane: LinkName, fence: int, now: Instant) -> bool:
+        book = self._see()
+        row = book.rows.get(delivery)
+        begun = row is not None and row.link == lane and row.state is State.BEGUN and row.fence == fence
+        return begun and not row.stop and row.deadline > now and _owns(book, lane, fence)
+
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         due = [
             (one.enquire_at, one)
