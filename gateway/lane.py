@@ -239,8 +239,15 @@ class Lane:
         return self._own.path
 
     @property
+    def dialled(self) -> bool:
+        """Whether it costs a call to see whether it works: only a page is worth one."""
+        return self.calls is not None and self.calls.dialled
+
+    @property
     def resting(self) -> bool:
-        """Whether its breaker is open."""
+        """Whether its breaker is open: until a probe went well, or until its time, if there is no probe."""
+        if self.dialled:
+            return self._breaker.resting(self._env.now())
         return self._breaker.rests_until is not None
 
     @property
@@ -259,7 +266,8 @@ class Lane:
         """Connect, unless that went well after *since* and nothing failed later: whether this way works has
         become a question."""
         since = max(since, self._failing_since or since)
-        if self._mode == "open" and not self._conversations and self._last_reached < since:
+        wanted = self._mode == "open" and not self.dialled
+        if wanted and not self._conversations and self._last_reached < since:
             self._proving = True
             self.wake()
 
@@ -369,7 +377,8 @@ class Lane:
             await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
         self._press(taking.next_critical, now)
-        rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
+        # after its rest a probe says whether pages may try this link first again
+        rested = None if self.dialled else self._breaker.rests_until
         asked = now if self._proving and rested is None else None
         due = [at for at in (taking.next_due, self._next_enquiry, rested, asked) if at is not None]
         if not due:
@@ -453,7 +462,7 @@ class Lane:
         self._failing_since = None
         self._proving = False
         self._last_reached = self._env.now()
-        if self.resting:
+        if self._breaker.rests_until is not None:
             self._breaker.probed()
             self._bell.ring("paths")
         conversation = _Conversation(self, session, self._own, self._bell, self._env)

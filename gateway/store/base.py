@@ -445,8 +445,9 @@ class PursuitRoom(Protocol):
         ...
 
     async def hurry(self, links: tuple[LinkName, ...], now: Instant, limit: int) -> int:
-        """Those open incidents of class critical and urgent that wait for any of *links* are due now. How
-        many; at most *limit* deliveries of each link are looked at, the most pressing first."""
+        """Those open incidents of class critical and urgent that wait for any of *links* are due now, but for
+        pages that are kept back: paused, or for later. How many; at most *limit* deliveries of each link are
+        looked at, the most pressing first."""
         ...
 
     async def advance(self, move: Advance) -> bool:

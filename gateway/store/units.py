@@ -319,7 +319,10 @@ def settle(book: Book, row: Delivery, now: Instant) -> None:
 
 
 def hurry(book: Book, links: Sequence[LinkName], now: Instant, limit: int) -> int:
-    waiting = [row.incident for link in links for row in book.pressing_on(link, limit)]
+    rows = [row for link in links for row in book.pressing_on(link, limit)]
+    waiting = [
+        row.incident for row in rows if row.tries + row.connects or (row.due is not None and row.due <= now)
+    ]
     stirred = 0
     for key in dict.fromkeys(waiting):
         incident = None if key is None else book.incident(key)
@@ -491,6 +494,7 @@ def resume(book: Book, key: MessageKey, by: str, now: Instant) -> int:
         row.due, row.reason = now, None
         move(book, row, Happening.KEPT, now)
         book.event(key, now, "resumed", row.key, {"by": by})
+        stir(book, row.incident, now)
     return len(rows)
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 import pytest
 
-from gateway.adapters.base import Accepted, Calls, Evidence, measuring
+from gateway.adapters.base import Calls, Evidence, measuring
 from gateway.alphabets import Alphabet
 from gateway.lifecycle import State
 from gateway.model import LinkName, Page
 from gateway.outcome import About, CarrierRef, InDoubt, Later, Level, Outcome, Refused, Taken
-from protocols.modem.messages import Word
+from protocols.modem.messages import Heard, Word
 from tests.stories.conftest import Tell
 from tests.stories.test_by_phone import ONLY, with_phone
 from tests.stories.test_failover import CABLES, FOUR, SUNDAY, THREE, cut
@@ -245,9 +244,9 @@ def test_what_was_split_once_may_be_in_doubt_whole(tell: Tell, disk: str) -> Non
 def test_nobody_is_rung_up_to_see_whether_it_works(tell: Tell) -> None:
     """A way out by phone that failed is dialled again when a page is due, and not for its own sake."""
     story, phone = with_phone(tell, ONLY)
-    phone.says = lambda number: Word.BUSY.heard if hasattr(Word.BUSY, "heard") else _busy()
-    pages = [story.page("alice", text=f"page {n}", message_class=URGENT, expires_in=120.0) for n in range(3)]
-    story.forward(minutes=10)
+    phone.says = lambda number: Heard(word=Word.BUSY)
+    pages = [story.page("alice", text=f"page {n}", message_class=URGENT, expires_in=600.0) for n in range(3)]
+    story.forward(minutes=12)
     assert all(story.look(page).ending == "expired" for page in pages)
     before = len(phone.dialled)
     assert before > 3
@@ -258,12 +257,6 @@ def test_nobody_is_rung_up_to_see_whether_it_works(tell: Tell) -> None:
     assert story.wait_for(lambda: "again" in phone.texts()) <= 60
 
 
-def _busy() -> Any:
-    from protocols.modem.messages import Heard
-
-    return Heard(word=Word.BUSY)
-
-
 # ---------------------------------------------------------------- not before its time
 
 
@@ -272,18 +265,16 @@ def test_the_internet_is_down_before_its_time(tell: Tell, disk: str) -> None:
     """A page for later, and one that an operator keeps back, do not go by phone at once."""
     story = tell(CABLES, terminals={THREE: {}}, disk=disk)
     planned = story.page("alice", text="planned", message_class=URGENT, not_before=story.after(3600))
-    story.order("spok.one", "suspended")
-    story.order("spok.two", "suspended")
-    story.order("spok.line", "suspended")
-    kept = story.page("alice", text="kept", message_class=URGENT)
+    kept = story.page("alice", text="kept", message_class=URGENT, not_before=story.after(60))
     story.pause(kept)
-    for link in ("spok.one", "spok.two", "spok.line"):
-        story.order(link, "open")
     cut(story)
     story.forward(minutes=10)
     assert story.copies(PAGER) == []
     story.wait_for(lambda: story.copies(text="planned"), limit=3700)
     assert story.now >= 3600
+    story.go_on(kept)
+    story.forward(1)
+    assert [copy.text for copy in story.copies(PAGER)] == ["planned", "kept"]
     assert story.look(planned).ending == "confirmed"
 
 

@@ -380,8 +380,9 @@ class MemoryStore:
     async def goes_on(self, delivery: DeliveryKey, lane: LinkName, fence: int, now: Instant) -> bool:
         book = self._see()
         row = book.rows.get(delivery)
-        begun = row is not None and row.link == lane and row.state is State.BEGUN and row.fence == fence
-        return begun and not row.stop and row.deadline > now and _owns(book, lane, fence)
+        if row is None or (row.link, row.state, row.fence) != (lane, State.BEGUN, fence):
+            return False
+        return not row.stop and row.deadline > now and _owns(book, lane, fence)
 
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         due = [

@@ -82,7 +82,8 @@ class _Due(msgspec.Struct, array_like=True, frozen=True):
 _COPIES = (  # units.device_copies, for the rows that have other legs
     "(SELECT coalesce(sum(max(o.doubts + (o.state IN ("
     + ", ".join(str(int(state)) for state in units.ONE_MORE)
-    + ")), o.parts IS NOT NULL AND json_array_length(o.parts, '$[2]') > 0)), 0) FROM delivery o WHERE o.message = d.message AND o.key != d.key AND o.address = d.address"
+    + ")), o.parts IS NOT NULL AND json_array_length(o.parts, '$[2]') > 0)), 0)"
+    " FROM delivery o WHERE o.message = d.message AND o.key != d.key AND o.address = d.address"
     " AND o.device IS d.device)"
 )
 _DUE = (
@@ -617,8 +618,8 @@ def _enquiries(db: Reader, link: LinkName, now: Instant, limit: int) -> tuple[En
 
 def _goes_on(db: Reader, delivery: DeliveryKey, link: LinkName, fence: int, now: Instant) -> bool:
     found = db.db.execute(
-        "SELECT 1 FROM delivery d JOIN lane l ON l.lane = d.lane WHERE d.key = ? AND d.state = 1 AND NOT d.stop"
-        " AND d.deadline > ? AND d.fence = ? AND l.link = ? AND l.fence = d.fence",
+        "SELECT 1 FROM delivery d JOIN lane l ON l.lane = d.lane WHERE d.key = ? AND d.state = 1"
+        " AND NOT d.stop AND d.deadline > ? AND d.fence = ? AND l.link = ? AND l.fence = d.fence",
         (delivery, now, fence, link),
     )
     return found.fetchone() is not None
