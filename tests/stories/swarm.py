@@ -600,7 +600,8 @@ class Oracles:
         if len(copies) > len(legs) + doubts:
             yield f"I2: {len(copies)} copies of {_text(row)}, {len(legs)} legs, {doubts} doubts"
         for earlier, later in pairwise(copies):
-            if later.asked > earlier.at + SLACK and "(copy" not in later.text:
+            marked = "(copy" in later.text or (parts and "(copy" in earlier.text)  # the first leg goes on
+            if later.asked > earlier.at + SLACK and not marked:
                 yield f"I2: a second copy of {_text(row)} is not marked: {later}"
 
     def doubts_are_bounded(self) -> Iterator[str]:
