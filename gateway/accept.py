@@ -25,7 +25,7 @@ from gateway.outcome import Level
 from gateway.pacing import Bucket
 from gateway.people.escalate import first_legs, open_leg
 from gateway.render import Display, Rendered, render
-from gateway.route import NoSuchTarget, Outlook, Recipient, expand, legs, unknown_target
+from gateway.route import ALL_WELL, NoSuchTarget, Outlook, Recipient, expand, legs, unknown_target
 from gateway.settings.kinds import in_networks
 from gateway.settings.types import ClientSettings, Settings
 from gateway.store.base import Intake, NewIncident, NewMessage
@@ -144,7 +144,7 @@ class Accept:
         if until is None:
             until = settings.classes[message_class].until
         start, expires = _times(submission, settings, now)
-        outlook = self._outlook()
+        outlook = self._outlook() if start <= now else ALL_WELL  # how things are then nobody knows
         plan = legs(settings, recipients, message_class, outlook)
         _refuse_unreachable(recipients, plan)
         shown = self._shown(client, submission, message_class, plan)

@@ -64,20 +64,22 @@ Doing = Literal["working", "idle", "resting", "maintenance", "suspended", "drain
 TOLD_OF_A_MISS = 64  # deliveries that learn of one failed connect; the rest wait behind them anyway
 OPEN_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between failed opens of a link that does not rest yet
 CRITICAL_OPEN_WAIT = 1.0  # seconds: a critical page tries even a resting link, one a second (semantics 8.4)
+SOON = 60.0  # seconds: what is due later waits for its time, not for its next try
 LAST_RESORT = 10.0  # seconds after which a critical page that finds no other way tries one in maintenance too
 ENQUIRIES_AT_ONCE = 16
 MAX_TRANSCRIPT = 4096  # characters that are stored with a failed attempt, the last ones
 WINDOW_WITH_RESERVE = 4  # slots from which on a share is kept for critical and urgent (semantics 10.1)
 PART_PATIENCE = 10.0  # seconds that a part waits for the link's rate while the one before it is under way
-NEXT_SESSION = "next-session"  # parts wait because this conversation takes no more pages …
-AT_RATE = "rate"  # … or because the link's rate is used up
+NEXT_PART = "next-part"  # the other parts wait for their turn: nothing failed
+TOO_LONG = "too-long"
 OVERDUE_GRACE = 60.0  # seconds beyond the link's own limits after which an adapter counts as broken
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, and when it began; *transcript* is what was said, unless it was taken.
 
-    *refs* are of what the carrier took, which may be some of the *parts* only; *pages* counts submits.
+    *refs* are of what the carrier took, which may be some of the *parts* only. *ours*: no carrier said so, it
+    is our own decision about the page.
     """
 
     outcome: Outcome
@@ -85,7 +87,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     transcript: str | None = None
     refs: tuple[CarrierRef, ...] = ()
     parts: PartsTaken | None = None
-    pages: int = 1
+    ours: bool = False
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +179,7 @@ class Lane:
         for begun in await self._work.interrupted(self.name, fence):
             outcome = InDoubt(code="interrupted", why="the gateway stopped while this page was being sent")
             _, rendered = self._rendered(begun)
-            parts = _parts_of(begun, rendered) if len(rendered.texts) > 1 else None
+            parts = _parts_of(begun, rendered)
             if parts is not None:
                 parts = parts.with_doubt(*parts.missing)
             await self._record(begun, Conclusion(outcome=outcome, began=begun.begun_at, parts=parts))
@@ -237,8 +239,15 @@ class Lane:
         return self._own.path
 
     @property
+    def dialled(self) -> bool:
+        """Whether it costs a call to see whether it works: only a page is worth one."""
+        return self.calls is not None and self.calls.dialled
+
+    @property
     def resting(self) -> bool:
-        """Whether its breaker is open."""
+        """Whether its breaker is open: until a probe went well, or until its time, if there is no probe."""
+        if self.dialled:
+            return self._breaker.resting(self._env.now())
         return self._breaker.rests_until is not None
 
     @property
@@ -257,7 +266,8 @@ class Lane:
         """Connect, unless that went well after *since* and nothing failed later: whether this way works has
         become a question."""
         since = max(since, self._failing_since or since)
-        if self._mode == "open" and not self._conversations and self._last_reached < since:
+        wanted = self._mode == "open" and not self.dialled
+        if wanted and not self._conversations and self._last_reached < since:
             self._proving = True
             self.wake()
 
@@ -366,9 +376,9 @@ class Lane:
         if self._next_enquiry is not None and self._next_enquiry <= now:
             await self._plan_enquiry()  # the carrier may have told by itself meanwhile
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
-        if taking.next_critical is None:
-            self._pressed_since = None
-        rested = self._breaker.rests_until  # then a probe says whether pages may try this link first again
+        self._press(taking.next_critical, now)
+        # after its rest a probe says whether pages may try this link first again
+        rested = None if self.dialled else self._breaker.rests_until
         asked = now if self._proving and rested is None else None
         due = [at for at in (taking.next_due, self._next_enquiry, rested, asked) if at is not None]
         if not due:
@@ -385,16 +395,21 @@ class Lane:
         open."""
         now = self._env.now()
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
-        if taking.next_critical is None:
-            self._pressed_since = None
-        elif self._pressed_since is None:
-            self._pressed_since = now
+        self._press(taking.next_critical, now)
         if taking.next_due is None:
             return LOOK_EVERY
         if taking.next_due <= now:
             told = await self._tell_of_a_miss(self._shut_by(), now)
             return 0.0 if told == TOLD_OF_A_MISS else 1.0
         return min(LOOK_EVERY, seconds_between(now, taking.next_due))
+
+    def _press(self, critical: Instant | None, now: Instant) -> None:
+        """Know since when a critical page waits: one that is due, or will be after its wait for another
+        try, and not one for later."""
+        if critical is None or seconds_between(now, critical) > SOON:
+            self._pressed_since = None
+        elif self._pressed_since is None and critical <= now:
+            self._pressed_since = now
 
     def _shut_by(self) -> NotSent:
         """Why nothing may be begun."""
@@ -447,7 +462,7 @@ class Lane:
         self._failing_since = None
         self._proving = False
         self._last_reached = self._env.now()
-        if self.resting:
+        if self._breaker.rests_until is not None:
             self._breaker.probed()
             self._bell.ring("paths")
         conversation = _Conversation(self, session, self._own, self._bell, self._env)
@@ -531,8 +546,9 @@ class Lane:
 
     async def critical_due(self) -> bool:
         """Whether a critical page waits for a call of its own."""
-        if self.calls is None or not self.calls.alone:
-            return False
+        return self.calls is not None and self.calls.alone and await self._critical_due()
+
+    async def _critical_due(self) -> bool:
         now = self._env.now()
         taking = await self._work.begin(self.name, self._fence, limit=0, ordinary=0, now=now)
         self._next_critical = taking.next_critical
@@ -549,16 +565,19 @@ class Lane:
         # due but not begun: the window is full, or its reserve is kept; a conclusion rings
         return min(LOOK_EVERY, seconds_between(now, start)) if start > now else LOOK_EVERY
 
-    async def submit(self, begun: Begun, session: Session, spare: int | None = None) -> Conclusion:
-        """Attempt a begun delivery; at most *spare* pages more than one."""
+    async def submit(self, begun: Begun, session: Session, one_more: Callable[[], bool]) -> Conclusion:
+        """Attempt a begun delivery. *one_more* is asked before each part but the first: whether the
+        conversation takes another page, which is counted then."""
         self._env.failpoint("T2")
         began = self._env.now()
         display, rendered = self._rendered(begun)
         if not rendered.fits and not begun.last:
             why = "every form of the text is too long for this way, which refuses what it would have to cut"
-            return Conclusion(outcome=Refused(about=About.PAGE, code="too-long", why=why), began=began)
-        if len(rendered.texts) > 1:
-            conclusion = await self._submit_parts(begun, session, display, rendered, spare)
+            outcome: Outcome = Refused(about=About.PAGE, code=TOO_LONG, why=why)
+            return Conclusion(outcome=outcome, began=began, ours=True)
+        known = _parts_of(begun, rendered)
+        if known is not None:
+            conclusion = await self._submit_parts(begun, session, display, rendered.texts, known, one_more)
         else:
             text = marked(rendered.texts[0], self._copy(begun), display)
             page = self._page(begun, text, self._copy(begun))
@@ -577,7 +596,13 @@ class Lane:
         return conclusion
 
     async def _submit_parts(
-        self, begun: Begun, session: Session, display: Display, rendered: Rendered, spare: int | None
+        self,
+        begun: Begun,
+        session: Session,
+        display: Display,
+        texts: tuple[str, ...],
+        known: PartsTaken,
+        one_more: Callable[[], bool],
     ) -> Conclusion:
         """Submit the parts that the carrier has not taken, in order, until one is not taken.
 
@@ -585,19 +610,20 @@ class Lane:
         this attempt is in doubt.
         """
         began = self._env.now()
-        known = _parts_of(begun, rendered)
         level = Level.HANDED_OVER if known.taken else None
         outcome: Outcome = Taken()
         refs: list[CarrierRef] = []
-        pages = 0
+        first = True
         for part in known.missing:
+            wait = None if first else await self._wait_for_turn(begun, session, one_more)
+            if wait is not None:
+                outcome = NotSent(code=NEXT_PART, why=f"the other parts wait: {wait}", again=True)
+                break
+            first = False
             copy = self._copy(begun, part, known)
-            page = self._page(begun, marked(rendered.texts[part - 1], copy, display), copy, part, known.of)
-            outcome = await self._next_part(session, pages, spare) or await attempt(
-                session, page, self._env, self._longest()
-            )
+            page = self._page(begun, marked(texts[part - 1], copy, display), copy, part, known.of)
+            outcome = await attempt(session, page, self._env, self._longest())
             self._env.failpoint("sent")
-            pages += 1
             if not isinstance(outcome, Taken):
                 if isinstance(outcome, InDoubt):
                     known = known.with_doubt(part)
@@ -607,20 +633,33 @@ class Lane:
             refs += (msgspec.structs.replace(ref, part=part) for ref in outcome.refs)
         if isinstance(outcome, Taken):
             outcome = msgspec.structs.replace(outcome, level=level or Level.HANDED_OVER, refs=tuple(refs))
-        return Conclusion(outcome=outcome, began=began, refs=tuple(refs), parts=known, pages=max(1, pages))
+        return Conclusion(outcome=outcome, began=began, refs=tuple(refs), parts=known)
 
-    async def _next_part(self, session: Session, pages: int, spare: int | None) -> Later | None:
-        """Wait until one more page may go over *session*; why it must go later, if it must."""
-        if not pages:
-            return None
-        if (session.left is not None and session.left <= 0) or (spare is not None and pages > spare):
-            return Later(about=About.PAGE, code=NEXT_SESSION, why="the other parts need another conversation")
-        while self._bucket is not None and not self._bucket.left(self._env.now()):
-            now, free = self._env.now(), self._bucket.next_at(self._env.now())
-            if seconds_between(now, free) > PART_PATIENCE:
-                why = "the other parts wait for the rate of this way"
-                return Later(about=About.PAGE, code=AT_RATE, why=why, not_before=free)
+    async def _wait_for_turn(
+        self, begun: Begun, session: Session, one_more: Callable[[], bool]
+    ) -> str | None:
+        """Wait until the next part of *begun* may go, as any page would have to; why it must wait longer than
+        that, None if it may go now."""
+        critical = begun.message_class is MessageClass.CRITICAL
+        while True:
+            yields = session.slots < WINDOW_WITH_RESERVE and not critical
+            if yields and await self._critical_due():
+                return "a critical page goes first"
+            if not await self._work.goes_on(begun.delivery, self.name, self._fence, self._env.now()):
+                return "the page is not wanted any more"
+            now = self._env.now()
+            if self._mode == "suspended" or (self._maintenance() is not None and not critical):
+                return "this way out is closed"
+            if self._paused_until > now or self._breaker.resting(now):
+                return "this way out rests"
+            free = now if self._bucket is None or self._bucket.left(now) else self._bucket.next_at(now)
+            if free == now:
+                break
+            if self._stopping or seconds_between(now, free) > PART_PATIENCE:
+                return "the rate of this way out is used up"
             await self._env.sleep(seconds_between(now, free))
+        if not one_more():
+            return "this conversation takes no more"
         if self._bucket is not None:
             self._bucket.take()
         return None
@@ -656,9 +695,12 @@ class Lane:
 
     def _copy(self, begun: Begun, part: int = 1, known: PartsTaken | None = None) -> int:
         """Which copy goes out, of the page or of one part of it: only what was in doubt may be a second."""
-        same = known is not None and begun.parts is not None and begun.parts.split == known.split
-        doubts = known.doubted.count(part) if known is not None and same else begun.doubts
-        return 1 + begun.copies_before + doubts
+        before = begun.parts
+        if before is None or known is None:
+            return 1 + begun.copies_before + begun.doubts
+        if before.split == known.split:
+            return 1 + begun.copies_before + known.doubted.count(part)
+        return 1 + begun.copies_before + max(begun.doubts, bool(before.taken))  # in another form
 
     def _page(self, begun: Begun, text: str, copy: int, part: int = 1, parts: int = 1) -> Page:
         return Page(
@@ -685,6 +727,8 @@ class Lane:
 
     def _by_the_rules(self, conclusion: Conclusion, *, first: bool) -> Conclusion:
         """*conclusion* as the carrier's rules read it; the link is treated accordingly."""
+        if conclusion.ours:
+            return conclusion
         now = self._env.now()
         carrier, _, link = self.name.partition(".")
         found = self._settings().carriers.get(carrier)
@@ -692,7 +736,8 @@ class Lane:
         by_rule = ruled(rules, conclusion.outcome, protocol=self._own.adapter, link=link, now=now)
         self._heed(by_rule.outcome, now, first=first)
         if by_rule.pause_until is not None:
-            self._paused_until = self._ruled_until = by_rule.pause_until
+            self._ruled_until = max(self._ruled_until, by_rule.pause_until)
+            self._paused_until = max(self._paused_until, by_rule.pause_until)
         return msgspec.structs.replace(conclusion, outcome=by_rule.outcome)
 
     async def _record(self, begun: Begun, conclusion: Conclusion) -> None:
@@ -701,13 +746,10 @@ class Lane:
         now = self._env.now()
         settings = self._settings()
         policy = policy_for(settings.classes[begun.message_class], self._own)
-        ours = conclusion.parts is not None and outcome.code in (NEXT_SESSION, AT_RATE)
-        if ours:  # the carrier did not say so: no try that counts
-            policy = msgspec.structs.replace(policy, max_tries=None)
         verdict = decide(outcome, begun, policy, now, self._env.random.random())
-        if ours:
-            verdict = msgspec.structs.replace(verdict, tries=0)
-        if verdict.due is not None and not begun.message_class.pressing and verdict.then is None:
+        retry = verdict.due is not None and not (isinstance(outcome, NotSent) and outcome.again)
+        if retry and not begun.message_class.pressing and verdict.then is None:
+            assert verdict.due is not None
             verdict = msgspec.structs.replace(verdict, due=self._budget.spread(verdict.due, now))
         token = token_of(outcome)
         done = await self._work.conclude(
@@ -773,7 +815,8 @@ class Lane:
                 self._note_failure(now, why, unanswered=False)
             case Later(about=About.LINK, not_before=not_before):
                 waits = self._own.breaker.rests
-                self._paused_until = not_before or later(now, min(waits[0], LOOK_EVERY))
+                wanted = not_before or later(now, min(waits[0], LOOK_EVERY))
+                self._paused_until = max(self._paused_until, wanted)
                 self._breaker.succeeded(now)
                 self._bell.ring(f"fetching {self.name}")  # it may want to be rid of its answers first
             case Taken():
@@ -870,12 +913,15 @@ class _Conversation:
         self._lane.ended(self)
         self.ended.callback(None)
 
-    def _left(self) -> int:
-        """Pages that this conversation still takes, those under way not counted."""
-        left = self._session.slots if self._session.left is None else self._session.left - self.under_way
+    def _left(self, *, parts: bool = False) -> int:
+        """Pages that this conversation still takes, those under way not counted; or *parts* of one of
+        those, which has the call to itself if it has it alone."""
+        left = self._session.slots
+        if self._session.left is not None:
+            left = self._session.left - self.under_way + parts
         if self._own.per_session is not None:
             left = min(left, self._own.per_session - self._submitted)
-        if (calls := self._lane.calls) is not None:
+        if (calls := self._lane.calls) is not None and not (parts and self._alone):
             long = seconds_between(self._began, self._env.now()) >= calls.seconds
             left = 0 if self._alone or long else min(left, calls.pages - self._submitted)
         return left
@@ -939,12 +985,15 @@ class _Conversation:
             lambda result: _tell(result, "attempt of {link} failed", self._lane.name)
         )
 
+    def _one_more(self) -> bool:
+        """Whether it takes one more part of a page that is under way; then it is counted."""
+        more = not self._lost and self._left(parts=True) > 0
+        self._submitted += more
+        return more
+
     async def _attempt(self, begun: Begun) -> None:
         try:
-            most = self._own.per_session
-            spare = None if most is None else most - self._submitted
-            conclusion = await self._lane.submit(begun, self._session, spare)
-            self._submitted += conclusion.pages - 1
+            conclusion = await self._lane.submit(begun, self._session, self._one_more)
         finally:
             self.under_way -= 1
             self._ordinary -= not begun.message_class.pressing
@@ -961,10 +1010,13 @@ class _Conversation:
                 self._bell.ring(self)
 
 
-def _parts_of(begun: Begun, rendered: Rendered) -> PartsTaken:
-    """What is on record of the parts, unless the text is split in another way now: then nothing counts."""
+def _parts_of(begun: Begun, rendered: Rendered) -> PartsTaken | None:
+    """What is on record of the parts; None for what goes out whole, as nearly always. If the text is split in
+    another way now, or no more, nothing of that counts."""
     if begun.parts is not None and begun.parts.split == rendered.split:
         return begun.parts
+    if begun.parts is None and len(rendered.texts) == 1:
+        return None
     return PartsTaken(rendered.split, len(rendered.texts))
 
 

@@ -65,7 +65,11 @@ class Paths:
         self.stop = rounds.stop
 
     async def _round(self) -> float:
-        ways = [lane for lane in self._lanes() if lane.path == INTERNET and lane.trouble not in _ORDERED]
+        ways = [
+            lane
+            for lane in self._lanes()
+            if lane.path == INTERNET and not lane.dialled and lane.trouble not in _ORDERED
+        ]
         resting = [lane for lane in ways if lane.resting]
         if any(lane.trouble is not None for lane in ways):
             for lane in ways:

@@ -265,11 +265,13 @@ class Calls(msgspec.Struct, frozen=True, kw_only=True):
 
     A call ends after so many *pages* or *seconds*. A critical page has one *alone*, and any other ends at
     once when it is due; unless that is False: then it goes out by the call that is open (semantics 10.1).
+    *dialled*: each costs, so that none is made only to see whether the link works.
     """
 
     pages: int = 10
     seconds: float = 20.0
     alone: bool = True
+    dialled: bool = False
 
 
 Place = tuple[str, ...]

@@ -589,5 +589,5 @@ ADAPTER = AdapterSpec(
     answer_timeout=ANSWER_TIMEOUT,
     objections=_objections,
     path=lambda own: "internet" if own.lines is None else "phone",
-    calls=lambda settings: Calls(alone=own_of(settings).critical_alone),
+    calls=lambda settings: Calls(alone=own_of(settings).critical_alone, dialled=bool(own_of(settings).dial)),
 )

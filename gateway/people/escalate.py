@@ -153,8 +153,9 @@ class _Track:
 
     def wanted(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Indices of legs to open now, and why: the next link of each device that got nowhere, or the next
-        item. Items of which something was opened already come first: others were passed over."""
-        if self.reached:
+        item. Items of which something was opened already come first: others were passed over. Nothing while
+        an operator keeps it back."""
+        if self.reached or any(leg.state is State.WAITING and leg.due is None for leg in self._legs):
             return
         opened = {self._plan[n].item for n in self._latest if n in self._indices}
         before: LegFacts | None = None
@@ -294,7 +295,9 @@ def _opened(
 ) -> NewDelivery:
     leg = facts.plan[index]
     copies = sum(
-        max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN))
+        max(
+            max(other.doubts, other.possibly_sent) + (other.state in (State.BEGUN, State.TAKEN)), other.partly
+        )
         for other in facts.legs
         if facts.plan[other.leg].track == leg.track
     )

@@ -301,6 +301,11 @@ class Work(Protocol):
         """
         ...
 
+    async def goes_on(self, delivery: DeliveryKey, lane: LinkName, fence: int, now: Instant) -> bool:
+        """Whether more of a begun delivery may be sent: it is begun under this fence, nobody wants it
+        stopped, and its deadline is not over."""
+        ...
+
     async def conclude(self, done: Concluded) -> bool:
         """Record how an attempt ended (T3). False, and nothing is written, if the fence is stale or the
         delivery is not begun. Unmatched receipts for its *refs* are applied in the same unit."""
@@ -369,7 +374,7 @@ class EvidenceRoom(Protocol):
 
 class LegFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How one opened leg of a plan stands. *failures* are its concluded tries, of which *connects* never got
-    as far as the carrier; *code* is the last one's."""
+    as far as the carrier; *code* is the last one's. *partly*: a carrier took some part of it."""
 
     delivery: DeliveryKey
     message: MessageKey
@@ -388,6 +393,7 @@ class LegFacts(msgspec.Struct, frozen=True, kw_only=True):
     connects: int = 0
     reason: str | None = None
     code: str | None = None
+    partly: bool = False
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -439,8 +445,9 @@ class PursuitRoom(Protocol):
         ...
 
     async def hurry(self, links: tuple[LinkName, ...], now: Instant, limit: int) -> int:
-        """Those open incidents of class critical and urgent that wait for any of *links* are due now. How
-        many; at most *limit* deliveries of each link are looked at, the most pressing first."""
+        """Those open incidents of class critical and urgent that wait for any of *links* are due now, but for
+        pages that are kept back: paused, or for later. How many; at most *limit* deliveries of each link are
+        looked at, the most pressing first."""
         ...
 
     async def advance(self, move: Advance) -> bool:

@@ -377,6 +377,7 @@ def facts_of(incident: Incident, message: Message, deliveries: Iterable[Delivery
                 connects=row.connects,
                 reason=row.reason,
                 code=row.code,
+                partly=row.parts is not None and bool(row.parts.taken),
             )
             for row in sorted(deliveries, key=_key)
         ),

@@ -254,7 +254,10 @@ def miss(book: Book, row: Delivery, missed: Missed) -> None:
 def other_copies(book: Book, row: Delivery) -> int:
     """Copies that other legs may have brought the same person by now, or are about to."""
     return sum(
-        other.doubts + (other.state in ONE_MORE or (other.state is State.WAITING and other.dup_risk))
+        max(
+            other.doubts + (other.state in ONE_MORE or (other.state is State.WAITING and other.dup_risk)),
+            _half(other),
+        )
         for other in _others(book, row)
     )
 
@@ -263,10 +266,15 @@ def device_copies(book: Book, row: Delivery) -> int:
     """Copies that other legs may have brought this very device by now: looked at when *row* is begun, for the
     leg before it may have been begun since *row* was opened."""
     return sum(
-        other.doubts + (other.state in ONE_MORE)
+        max(other.doubts + (other.state in ONE_MORE), _half(other))
         for other in _others(book, row)
         if (other.device, other.address) == (row.device, row.address)
     )
+
+
+def _half(row: Delivery) -> int:
+    """The copy of which a carrier took a part."""
+    return int(row.parts is not None and bool(row.parts.taken))
 
 
 def doubted(book: Book, row: Delivery) -> None:
@@ -311,7 +319,10 @@ def settle(book: Book, row: Delivery, now: Instant) -> None:
 
 
 def hurry(book: Book, links: Sequence[LinkName], now: Instant, limit: int) -> int:
-    waiting = [row.incident for link in links for row in book.pressing_on(link, limit)]
+    rows = [row for link in links for row in book.pressing_on(link, limit)]
+    waiting = [
+        row.incident for row in rows if row.tries + row.connects or (row.due is not None and row.due <= now)
+    ]
     stirred = 0
     for key in dict.fromkeys(waiting):
         incident = None if key is None else book.incident(key)
@@ -483,6 +494,7 @@ def resume(book: Book, key: MessageKey, by: str, now: Instant) -> int:
         row.due, row.reason = now, None
         move(book, row, Happening.KEPT, now)
         book.event(key, now, "resumed", row.key, {"by": by})
+        stir(book, row.incident, now)
     return len(rows)
 
 
@@ -692,7 +704,8 @@ def _apply(book: Book, row: Delivery, part: int, evidence: Evidence, now: Instan
         book.event(row.message, now, "late_proof", row.key, {"state": evidence.state})
     level = proven(parts) if parts else heard
     if row.parts is not None and len({number for number, _ in parts}) < row.parts.of:
-        level = min(level, Level.HANDED_OVER)  # of the other parts nothing more is known
+        known = Level.STORED if row.parts.missing else Level.HANDED_OVER
+        level = min(level, known)  # of the other parts nothing more is known
     if row.state in FINAL and level > row.level:
         row.level = level
         if level >= Level.ON_DEVICE:  # it arrived after all, every part of it

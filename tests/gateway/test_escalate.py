@@ -66,7 +66,7 @@ def row(index: int, state: State, **changes: object) -> LegFacts:
         doubts=0,
         setback=False,
         possibly_sent=False,
-        due=None,
+        due=NOW if state is State.WAITING else None,
         deadline=later(NOW, 900),
     )
     return msgspec.structs.replace(value, **changes)

@@ -4,14 +4,16 @@
     python -m tests.stories.swarm --seed 17       one seed, with its last events if a promise was broken
 
 A run has hours of faults (carriers that refuse, crawl, cut, lie, throttle or flap; a node that dies at any
-instant or at any durability point; a wall clock that jumps; links switched off and settings changed) under
-pages of all classes, with people who answer, cancel and decide. Then the faults stop and everything must come
+instant or at any durability point; a wall clock that jumps; links switched off and settings changed; no
+Internet at all) under pages of all classes, with people who answer, cancel and decide. Some worlds have texts
+in parts, a way out that is dialled, rules over a carrier's answers, a carrier in maintenance. Then the faults stop and everything must come
 to its end. What is checked is in ``Oracles``.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +25,15 @@ from typing import Any
 import msgspec
 from twisted.logger import globalLogBeginner
 
+from gateway.adapters.base import Calls
+from gateway.app.adapters import specs
 from gateway.errors import Conflict, SubmissionError
 from gateway.lifecycle import DOUBTS_PER_CHAIN, DOUBTS_PER_LINK, FINAL, State
 from gateway.model import MessageClass
 from gateway.outcome import Level
 from gateway.settings.types import Rate
 from gateway.sim.snpp import Refusal
-from gateway.store.base import MessageRow
+from gateway.store.base import DeliveryRow, MessageRow
 from tests.stories.world import (
     ADMINISTRATOR,
     BULK,
@@ -51,8 +55,41 @@ SLACK = 10.0  # seconds from T2 until PAGE has come over the slowest line here: 
 SETTLED_WITHIN = 3 * 3600.0  # seconds after the last fault: bulk waits an hour and a fifth between tries
 
 
-def settings(variant: int) -> str:
+RULES = (
+    "{code: 554, means: refuse_page}",
+    '{code: 550, match: "*refused*", means: later, pause_link: 60s}, {code: 421, means: later}',
+    '{code: "*", match: "*", means: later}',
+)
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """What a world is like from its beginning to its end."""
+
+    split: bool  # the carrier spok takes long texts in parts
+    calls: bool  # its second way is dialled
+    rules: str
+    closed: bool  # the carrier metro has ten minutes of maintenance
+
+    @staticmethod
+    def of(chance: Random) -> Traits:
+        return Traits(
+            split=chance.random() < 0.5,
+            calls=chance.random() < 0.4,
+            rules=chance.choice(RULES) if chance.random() < 0.3 else "",
+            closed=chance.random() < 0.3,
+        )
+
+
+CLOSED = (1200.0, 1800.0)  # seconds from the beginning, which is at midnight, of the maintenance
+WORDS_OF_LONG = 26  # times its name: a text of three parts, each of which says whose it is
+DIAL = msgspec.structs.replace(
+    specs()["snpp"], name="dial", calls=lambda settings: Calls(pages=10, dialled=True), listener=None
+)
+
+
+def settings(variant: int, traits: Traits) -> str:
     """What the administrator wrote; *variant* changes one link."""
+    split = ", too_long: split, max_chars: 60" if traits.split else ""
     people = "\n".join(
         f'  {name}: {{name: {name.title()}, devices: {{pager: "spok:55500{n:02}", spare: "metro:77700{n:02}"}}}}'
         for n, name in enumerate(PEOPLE)
@@ -63,10 +100,12 @@ texts: {{default: ["{{text}}", "{{short}}"]}}
 clients: {{monitoring: {{token_sha256: [{"a" * 64}], may_page: [everyone]}}}}
 carriers:
   spok:
+    rules: [{traits.rules}]
     links:
-      one: {{adapter: snpp, at: "{ONE}", sessions: {variant % 3 + 1}}}
-      two: {{adapter: snpp, at: "{TWO}", path: phone, per_session: {variant % 4 + 1}}}
+      one: {{adapter: snpp, at: "{ONE}", sessions: {variant % 3 + 1}{split}}}
+      two: {{adapter: {"dial" if traits.calls else "snpp"}, at: "{TWO}", path: phone, per_session: {variant % 4 + 1}{split}}}
   metro:
+    maintenance: [{'"00:20-00:30"' if traits.closed else ""}]
     links:
       only: {{adapter: snpp, at: "{METRO}", rate: {RATE_METRO[0]}/min, costly: {"true" if variant % 5 == 4 else "false"}}}
 people:
@@ -83,6 +122,7 @@ class Sent(msgspec.Struct):
     message_class: MessageClass
     until: Level
     more: dict[str, Any]
+    long: bool = False
     id: str | None = None
     stopped: float | None = None  # when an acknowledgement or a cancel had been answered
 
@@ -109,7 +149,9 @@ class Swarm:
         self.seed = seed
         self.chance = Random(f"swarm/{seed}")
         self.hours = hours
-        self.story = Story(settings(seed), seed=seed, folder=folder)
+        self.traits = Traits.of(self.chance)
+        text = settings(seed, self.traits)
+        self.story = Story(text, seed=seed, folder=folder, adapters={"dial": DIAL})
         self.sent: list[Sent] = []
         self.unheard: list[Sent] = []  # submitted, but the node died before its answer
         self.crashes: list[float] = []
@@ -254,6 +296,16 @@ class Swarm:
             )
         self._at(at + 610, "flap", lambda: self.story.weather(where))
 
+    def _cable(self, at: float) -> None:
+        """Nothing goes by the Internet."""
+        weather = self.chance.choice(("refuse", "blackhole"))
+
+        def all_of(**how: Any) -> None:
+            for where in (ONE, METRO):
+                self.story.weather(where, **how)
+
+        self._during(at, lambda: all_of(**{weather: True}), all_of)
+
     def _die(self, at: float) -> None:
         self._at(at, "crash", lambda: self.story.env.crash())
 
@@ -280,7 +332,7 @@ class Swarm:
 
     def _reload(self, at: float) -> None:
         variant = self.chance.randint(0, 99)
-        self._at(at, "reload", lambda: self._try(lambda: self.story.reload(settings(variant))))
+        self._at(at, "reload", lambda: self._try(lambda: self.story.reload(settings(variant, self.traits))))
 
     def _burst(self, at: float) -> None:
         """More at once than the metro carrier allows in a minute."""
@@ -340,7 +392,8 @@ class Swarm:
             more["incident"] = chance.choice(("pump", "fridge"))
         to = ("ward",) if chance.random() < 0.15 else (chance.choice(PEOPLE),)
         until = Level.ACKNOWLEDGED if asks else Level.HANDED_OVER
-        self._send(Sent(n=n, to=to, message_class=message_class, until=until, more=more))
+        long = self.traits.split and chance.random() < 0.4
+        self._send(Sent(n=n, to=to, message_class=message_class, until=until, more=more, long=long))
 
     def _send(self, page: Sent) -> None:
         self.sent.append(page)
@@ -351,7 +404,7 @@ class Swarm:
             try:
                 accepted = self.story.page(
                     *page.to,
-                    text=f"m{page.n}",
+                    text=" ".join([f"m{page.n}"] * (WORDS_OF_LONG if page.long else 1)),
                     message_class=page.message_class,
                     until=page.until,
                     client=ADMINISTRATOR,
@@ -448,6 +501,7 @@ FAULTS = {
     "throttle": 3,
     "say_no": 4,
     "flap": 3,
+    "cable": 3,
     "die": 6,
     "die_at_a_point": 8,
     "step_wall": 4,
@@ -464,7 +518,7 @@ class Oracles:
     def __init__(self, swarm: Swarm) -> None:
         self._swarm = swarm
         self._rows = swarm.rows()
-        self._of_text = {row.content.text: row for row in self._rows if row.content is not None}
+        self._of_text = {_text(row): row for row in self._rows if row.content is not None}
         self._copies = swarm.story.copies()
 
     def broken(self) -> list[str]:
@@ -477,6 +531,8 @@ class Oracles:
             *self.doubts_are_bounded(),
             *self.nothing_began_too_late(),
             *self.limits_were_kept(),
+            *self.conversations_were_short(),
+            *self.nothing_ordinary_in_maintenance(),
             *self.nobody_got_anothers_text(),
             *self.nothing_is_left(),
         ]
@@ -516,8 +572,10 @@ class Oracles:
                     for one in legs
                 )
                 addresses = {one.address for one in legs}
-                if not excused and not [c for c in self._of(row) if c.pager in addresses]:
-                    yield f"I1: {_text(row)} is confirmed and {person} has no copy"
+                got = [_part(copy) for copy in self._of(row) if copy.pager in addresses]
+                whole = any(all((n, of) in got for n in range(1, of + 1)) for _, of in got)
+                if not excused and not whole:
+                    yield f"I1: {_text(row)} is confirmed and {person} has {got}"
 
     def copies_are_explained(self) -> Iterator[str]:
         """I2: a device gets one copy for each yes of a carrier and one for each doubt; a later one is
@@ -525,16 +583,26 @@ class Oracles:
         for row in self._rows:
             for address in {one.address for one in row.deliveries}:
                 legs = [one for one in row.deliveries if one.address == address]
-                copies = [copy for copy in self._of(row) if copy.pager == address]
-                doubts = sum(one.doubts for one in legs)
-                said_yes = sum(one.state is State.TAKEN and one.reason != "assumed" for one in legs)
-                if len(copies) > doubts + said_yes:
-                    yield f"I2: {len(copies)} copies of {_text(row)}, {doubts} doubts, {said_yes} yes"
-                if len(copies) > len(legs) + doubts:
-                    yield f"I2: {len(copies)} copies of {_text(row)}, {len(legs)} legs, {doubts} doubts"
-                for earlier, later in pairwise(copies):
-                    if later.asked > earlier.at + SLACK and "(copy" not in later.text:
-                        yield f"I2: a second copy of {_text(row)} is not marked: {later}"
+                there = [copy for copy in self._of(row) if copy.pager == address]
+                for part in sorted({_part(copy) for copy in there}):
+                    copies = [copy for copy in there if _part(copy) == part]
+                    yield from self._explained(row, legs, copies, parts=part != (1, 1))
+
+    def _explained(
+        self, row: MessageRow, legs: list[DeliveryRow], copies: list[Reached], *, parts: bool
+    ) -> Iterator[str]:
+        doubts = sum(one.doubts for one in legs)
+        said_yes = sum(one.state is State.TAKEN and one.reason != "assumed" for one in legs)
+        if parts:  # a carrier may have said yes to this one and no to another
+            said_yes = len(legs)
+        if len(copies) > doubts + said_yes:
+            yield f"I2: {len(copies)} copies of {_text(row)}, {doubts} doubts, {said_yes} yes: {copies}"
+        if len(copies) > len(legs) + doubts:
+            yield f"I2: {len(copies)} copies of {_text(row)}, {len(legs)} legs, {doubts} doubts"
+        for earlier, later in pairwise(copies):
+            marked = "(copy" in later.text or (parts and "(copy" in earlier.text)  # the first leg goes on
+            if later.asked > earlier.at + SLACK and not marked:
+                yield f"I2: a second copy of {_text(row)} is not marked: {later}"
 
     def doubts_are_bounded(self) -> Iterator[str]:
         """Section 6: two doubts a link and four a chain, beyond which only a person sends again; of legs
@@ -579,6 +647,28 @@ class Oracles:
                 if count > allowed:
                     yield f"I7: {count} pages within {within:g} s from {start:.1f}, {allowed:.1f} allowed"
 
+    def conversations_were_short(self) -> Iterator[str]:
+        """I7: a conversation of so many pages takes no more, parts counted."""
+        if {"reload", "lag", "crawl", "step_wall"} & self._swarm.faults:
+            return  # the limit changes, or a page is heard when the next conversation has begun
+        terminal = self._swarm.story.terminals[TWO]
+        most = self._swarm.seed % 4 + 1
+        for start, end in pairwise([*terminal.connected, float("inf")]):
+            count = sum(start <= at < end for at, _ in terminal.asked)
+            if count > most:
+                yield f"I7: {count} pages in the conversation from {start:.1f}, {most} allowed"
+
+    def nothing_ordinary_in_maintenance(self) -> Iterator[str]:
+        """A carrier that is away gets nothing of class normal and bulk meanwhile."""
+        if not self._swarm.traits.closed or "step_wall" in self._swarm.faults:
+            return
+        begins, ends = CLOSED
+        for copy in self._copies:
+            row = self._of_text.get(_plain(copy))
+            ordinary = row is not None and not row.message_class.pressing
+            if copy.by == METRO and ordinary and begins + SLACK < copy.asked < ends:
+                yield f"{_plain(copy)} went to metro at {copy.asked:.1f}, in its maintenance"
+
     def nobody_got_anothers_text(self) -> Iterator[str]:
         """I8: a text reaches the devices it was for, and no other."""
         for copy in self._copies:
@@ -598,12 +688,22 @@ class Oracles:
         return [copy for copy in self._copies if _plain(copy) == _text(row)]
 
 
+_SHOWN = re.compile(r"(?:(\d)/(\d) )?(m\d+)(?: \3)*(?: \(copy \d+\))?")
+
+
 def _plain(copy: Reached) -> str:
-    return copy.text.partition(" (copy ")[0]
+    """The name of its message; the whole text if it is nobody's."""
+    shown = _SHOWN.fullmatch(copy.text)
+    return copy.text if shown is None else shown[3]
+
+
+def _part(copy: Reached) -> tuple[int, int]:
+    shown = _SHOWN.fullmatch(copy.text)
+    return (1, 1) if shown is None or shown[1] is None else (int(shown[1]), int(shown[2]))
 
 
 def _text(row: MessageRow) -> str:
-    return "" if row.content is None else row.content.text
+    return "" if row.content is None else row.content.text.partition(" ")[0]
 
 
 def tell(result: Result) -> str:

@@ -377,6 +377,13 @@ class MemoryStore:
         ends += [row.due for row in rows if row.state is State.DOUBT and row.due is not None]
         return min(ends, default=None)
 
+    async def goes_on(self, delivery: DeliveryKey, lane: LinkName, fence: int, now: Instant) -> bool:
+        book = self._see()
+        row = book.rows.get(delivery)
+        if row is None or (row.link, row.state, row.fence) != (lane, State.BEGUN, fence):
+            return False
+        return not row.stop and row.deadline > now and _owns(book, lane, fence)
+
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         due = [
             (one.enquire_at, one)

@@ -80,9 +80,10 @@ class _Due(msgspec.Struct, array_like=True, frozen=True):
 
 
 _COPIES = (  # units.device_copies, for the rows that have other legs
-    "(SELECT coalesce(sum(o.doubts + (o.state IN ("
+    "(SELECT coalesce(sum(max(o.doubts + (o.state IN ("
     + ", ".join(str(int(state)) for state in units.ONE_MORE)
-    + "))), 0) FROM delivery o WHERE o.message = d.message AND o.key != d.key AND o.address = d.address"
+    + ")), o.parts IS NOT NULL AND json_array_length(o.parts, '$[2]') > 0)), 0)"
+    " FROM delivery o WHERE o.message = d.message AND o.key != d.key AND o.address = d.address"
     " AND o.device IS d.device)"
 )
 _DUE = (
@@ -539,6 +540,9 @@ class Work:
     async def next_lapse(self) -> Instant | None:
         return await self._reader.ask(_next_lapse)
 
+    async def goes_on(self, delivery: DeliveryKey, lane: LinkName, fence: int, now: Instant) -> bool:
+        return await self._reader.ask(lambda db: _goes_on(db, delivery, lane, fence, now))
+
     async def enquiries(self, lane: LinkName, now: Instant, limit: int) -> tuple[Enquiry, ...]:
         return await self._reader.ask(lambda db: _enquiries(db, lane, now, limit))
 
@@ -610,6 +614,15 @@ def _enquiries(db: Reader, link: LinkName, now: Instant, limit: int) -> tuple[En
         )
         for scope, ref, part, at, delivery, asked, taken_at in rows
     )
+
+
+def _goes_on(db: Reader, delivery: DeliveryKey, link: LinkName, fence: int, now: Instant) -> bool:
+    found = db.db.execute(
+        "SELECT 1 FROM delivery d JOIN lane l ON l.lane = d.lane WHERE d.key = ? AND d.state = 1"
+        " AND NOT d.stop AND d.deadline > ? AND d.fence = ? AND l.link = ? AND l.fence = d.fence",
+        (delivery, now, fence, link),
+    )
+    return found.fetchone() is not None
 
 
 def _next_enquiry(db: Reader, link: LinkName) -> Instant | None:
