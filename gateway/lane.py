@@ -47,7 +47,7 @@ from gateway.outcome import (
     Taken,
     token_of,
 )
-from gateway.pacing import Breaker, Bucket, RetryBudget
+from gateway.pacing import Breaker, Pace, RetryBudget
 from gateway.render import Display, Rendered, display_of, marked, render
 from gateway.retry import BROKE, OVERDUE, connect_waits, decide, policy_for
 from gateway.rules import ruled
@@ -140,7 +140,7 @@ class Lane:
         self.calls = spec.calls(own)
         self._shown: tuple[Settings, Display] | None = None  # how texts are shown under which settings
         self._breaker = Breaker(own.breaker)
-        self._bucket = None if own.rate is None else Bucket(own.rate, env.now(), full=False)
+        self._pace = None if own.rate is None else Pace(own.rate, env.now())
         self._budget = RetryBudget()
         self._fence = 0
         self._stopping = False
@@ -524,19 +524,21 @@ class Lane:
         limit = free
         if self._breaker.half_open:
             limit = 0 if any(one.under_way for one in self._conversations) else min(limit, 1)
-        if self._bucket is not None:
-            limit = min(limit, self._bucket.left(now))
+        if self._pace is not None:
+            limit = min(limit, self._pace.left(now))
         if self._paused_until > now:
             limit = 0
         reserved = math.ceil(slots * self._own.reserve) if slots >= WINDOW_WITH_RESERVE else 0
         ordinary = max(0, min(limit, slots - reserved - ordinary_under_way))
         if self._maintenance() is not None:
             ordinary = 0
-        if self._bucket is not None:
-            self._bucket.take(limit)  # before the await: two conversations must not spend the same token
+        if self._pace is not None:
+            ordinary = min(ordinary, self._pace.left(now, ordinary=True))
+            self._pace.take(now, limit, ordinary)  # before the await: two conversations must not use the same
         taking = await self._work.begin(self.name, self._fence, limit=limit, ordinary=ordinary, now=now)
-        if self._bucket is not None:
-            self._bucket.take(len(taking.begun) - limit)  # give back what was not used
+        if self._pace is not None:
+            begun = sum(not one.message_class.pressing for one in taking.begun)
+            self._pace.give_back(limit - len(taking.begun), ordinary - begun)
         self._next_critical = taking.next_critical
         return taking
 
@@ -560,8 +562,8 @@ class Lane:
         if taking.next_due is None:
             return LOOK_EVERY
         start = max(taking.next_due, self._paused_until)
-        if self._bucket is not None and not self._bucket.left(now):
-            start = max(start, self._bucket.next_at(now))
+        if self._pace is not None:  # what is due and was not begun although there is room is ordinary
+            start = max(start, self._pace.next_at(now, ordinary=taking.next_due <= now))
         # due but not begun: the window is full, or its reserve is kept; a conclusion rings
         return min(LOOK_EVERY, seconds_between(now, start)) if start > now else LOOK_EVERY
 
@@ -641,6 +643,7 @@ class Lane:
         """Wait until the next part of *begun* may go, as any page would have to; why it must wait longer than
         that, None if it may go now."""
         critical = begun.message_class is MessageClass.CRITICAL
+        ordinary = not begun.message_class.pressing
         while True:
             yields = session.slots < WINDOW_WITH_RESERVE and not critical
             if yields and await self._critical_due():
@@ -652,16 +655,16 @@ class Lane:
                 return "this way out is closed"
             if self._paused_until > now or self._breaker.resting(now):
                 return "this way out rests"
-            free = now if self._bucket is None or self._bucket.left(now) else self._bucket.next_at(now)
-            if free == now:
+            free = now if self._pace is None else self._pace.next_at(now, ordinary=ordinary)
+            if free <= now:
                 break
             if self._stopping or seconds_between(now, free) > PART_PATIENCE:
                 return "the rate of this way out is used up"
             await self._env.sleep(seconds_between(now, free))
         if not one_more():
             return "this conversation takes no more"
-        if self._bucket is not None:
-            self._bucket.take()
+        if self._pace is not None:
+            self._pace.take(now, 1, int(ordinary))
         return None
 
     def _longest(self) -> float:

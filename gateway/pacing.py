@@ -8,19 +8,19 @@ from gateway.model import Instant, later, seconds_between
 from gateway.settings.types import Breaker as BreakerSettings
 from gateway.settings.types import Rate
 
+EVEN = 0.1  # seconds of a rate that ordinary pages may use at once; ours: less wakes too often at high rates
+MOST_REMEMBERED = 100_000  # pages of a window that are remembered one by one; larger windows are parted
+
 
 class Bucket:
-    """A token bucket: *count* in *per* seconds on average, bursts of *count*, never more (semantics 8.5).
-
-    *full* False: it begins with one, because nobody knows what was used up before.
-    """
+    """A token bucket: *count* in *per* seconds on average, bursts of *count*."""
 
     __slots__ = ("_at", "_level", "_per_second", "_size")
 
-    def __init__(self, rate: Rate, now: Instant, *, full: bool = True) -> None:
+    def __init__(self, rate: Rate, now: Instant) -> None:
         self._size = max(1.0, rate.count)
         self._per_second = rate.count / rate.per
-        self._level = self._size if full else 1.0
+        self._level = self._size
         self._at = now
 
     def left(self, now: Instant) -> int:
@@ -38,6 +38,52 @@ class Bucket:
         """When the next one may go."""
         missing = max(0.0, 1.0 - self._level)
         return later(now, missing / self._per_second)
+
+
+class Pace:
+    """A carrier's limit, which holds in every window: at most *count* pages in any *per* seconds, after an
+    outage too (semantics 8.5).
+
+    Pressing pages may use what a window has left at once. Ordinary ones go out evenly, so that what could
+    wait does not use up a window that a critical page needs: one is free again within about ``EVEN``
+    seconds or *per* / *count*. Begins as if the limit had been used evenly: nobody knows what was.
+    """
+
+    __slots__ = ("_count", "_even", "_per", "_sent")
+
+    def __init__(self, rate: Rate, now: Instant) -> None:
+        self._count = min(max(1, int(rate.count)), MOST_REMEMBERED)
+        self._per = rate.per * self._count / rate.count
+        each = self._per / self._count
+        self._sent = deque(later(now, each * n - self._per) for n in range(1, self._count))
+        burst = min(max(1.0, EVEN / each), float(self._count))
+        self._even = Bucket(Rate(count=burst, per=burst * each), now)
+
+    def left(self, now: Instant, *, ordinary: bool = False) -> int:
+        """How many may go now."""
+        gone = later(now, -self._per)
+        while self._sent and self._sent[0] <= gone:
+            self._sent.popleft()
+        left = self._count - len(self._sent)
+        return min(left, self._even.left(now)) if ordinary else left
+
+    def take(self, now: Instant, pages: int, ordinary: int) -> None:
+        """Use up *pages*, of which *ordinary* are; only after ``left`` said that there are so many."""
+        self._sent.extend([now] * pages)
+        self._even.take(ordinary)
+
+    def give_back(self, pages: int, ordinary: int) -> None:
+        """So many of those taken last were not used."""
+        for _ in range(pages):
+            self._sent.pop()
+        self._even.take(-ordinary)
+
+    def next_at(self, now: Instant, *, ordinary: bool) -> Instant:
+        """When one more may go, *now* if it may."""
+        at = now if self.left(now) else later(self._sent[0], self._per)
+        if ordinary and not self._even.left(now):
+            at = max(at, self._even.next_at(now))
+        return at
 
 
 class Breaker:

@@ -377,7 +377,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     reserve: Annotated[
         float, Meta(ge=0, le=0.9, description="Share of a window of 4 or more kept for critical and urgent.")
     ] = 0.25
-    rate: Annotated[Rate | None, Meta(description="Pages the carrier allows; holds after outages too.")] = (
+    rate: Annotated[Rate | None, Meta(description="Pages the carrier allows, in any such time; holds after outages too.")] = (
         None
     )
     per_session: Annotated[

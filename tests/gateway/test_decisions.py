@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import get_args
 
@@ -24,7 +25,7 @@ from gateway.model import (
     later,
 )
 from gateway.outcome import About, InDoubt, Later, Level, NotSent, Outcome, Refused, Taken
-from gateway.pacing import Breaker, Bucket, RetryBudget
+from gateway.pacing import Breaker, Bucket, Pace, RetryBudget
 from gateway.retry import Policy, decide, wait_after
 from gateway.route import NoSuchTarget, Outlook, expand, legs
 from gateway.settings import load
@@ -212,6 +213,50 @@ def test_a_rate_is_never_exceeded(gaps: list[float]) -> None:
             taken.append(at)
     for start in taken:
         assert sum(start <= t < later(start, 10) for t in taken) <= 5 + 50
+
+
+def test_pressing_pages_use_a_window_at_once_and_ordinary_ones_never_more_than_their_share() -> None:
+    """60/min: it begins with one, as nobody knows what went before; after a minute sixty pressing pages may go,
+    and then none for a minute. Ordinary ones go one a second, so a pressing one waits for a second at most."""
+    pace = Pace(Rate(count=60, per=60), NOW)
+    assert pace.left(NOW) == 1
+    pace.take(NOW, 1, 0)
+    assert pace.next_at(NOW, ordinary=False) == later(NOW, 1)
+    now = later(NOW, 61)
+    assert (pace.left(now), pace.left(now, ordinary=True)) == (60, 1)
+    pace.take(now, 60, 0)
+    pace.give_back(1, 0)
+    assert pace.left(now) == 1
+    pace.take(now, 1, 0)
+    assert pace.next_at(now, ordinary=False) == later(now, 60)
+    pace = Pace(Rate(count=60, per=60), NOW)
+    for second in range(200):
+        now = later(NOW, second)
+        assert pace.left(now, ordinary=True) == 1
+        pace.take(now, 1, 1)
+        assert pace.next_at(now, ordinary=False) <= later(now, 1)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 0.5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=200),
+    st.integers(1, 40),
+)
+@settings(max_examples=100)
+def test_a_carriers_limit_holds_in_every_window(asked: list[tuple[float, bool, int]], count: int) -> None:
+    """Whatever the rhythm, and whatever mixture: no second sees more than *count*; and what waits may go at the
+    moment that is said."""
+    pace = Pace(Rate(count=count, per=1), NOW)
+    at, taken = NOW, []
+    for gap, ordinary, most in asked:
+        at = later(at, gap)
+        pages = min(most, pace.left(at, ordinary=ordinary))
+        pace.take(at, pages, pages if ordinary else 0)
+        taken += [at] * pages
+        again = pace.next_at(at, ordinary=ordinary)
+        assert again <= later(at, 1.001)
+        assert deepcopy(pace).left(later(again, 0.000_002), ordinary=ordinary)
+    for start in taken:
+        assert sum(start <= t < later(start, 1) for t in taken) <= count
 
 
 def test_a_link_that_failed_is_last_for_a_while() -> None:

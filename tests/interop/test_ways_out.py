@@ -107,17 +107,13 @@ RATE = 10  # pages a second
 SLACK = 2  # pages that a noisy machine may push from one moment into the next
 
 
-def keeps(rate: float, times: list[float]) -> bool:
-    """Whether between any two of *times* there are no more than one second's worth, and *rate* a second."""
-    return all(
-        last - first + 1 <= rate + rate * (times[last] - times[first]) + SLACK
-        for first in range(len(times))
-        for last in range(first, len(times))
-    )
+def keeps(rate: int, times: list[float]) -> bool:
+    """Whether no second sees more than *rate* of *times*."""
+    return all(sum(start <= at < start + 1 for at in times) <= rate + SLACK for start in times)
 
 
 def test_thirty_pages_after_both_ways_were_dead(tmp_path: Path) -> None:
-    """All go out, each once, critical first; after one second's worth at once, no link is faster than its rate."""
+    """All go out, each once, critical first; and no second sees more of them over a link than its rate."""
     ways = Ways(tmp_path, f"{LIMITS}, rate: {RATE}/s")
     site = ways.site
     with ending(*ways.processes):
