@@ -377,9 +377,9 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     reserve: Annotated[
         float, Meta(ge=0, le=0.9, description="Share of a window of 4 or more kept for critical and urgent.")
     ] = 0.25
-    rate: Annotated[Rate | None, Meta(description="Pages the carrier allows, in any such time; holds after outages too.")] = (
-        None
-    )
+    rate: Annotated[
+        Rate | None, Meta(description="Pages that the carrier allows in any such time, after outages too.")
+    ] = None
     per_session: Annotated[
         int | None, Meta(ge=1, description="Pages in one conversation; none: no limit.")
     ] = None
