@@ -59,6 +59,8 @@ from gateway.store.rows import (
 )
 
 STOPPABLE = states_before(Happening.CANCELLED)
+UNDER_WAY = 5.0  # seconds that a copy waits for the answer of another leg; ours: carriers answer within one
+MOMENT = 0.5  # seconds until it looks again
 TOLD = 1000  # messages of one incident whose timelines say what happened to all of it
 ONE_MORE = (State.BEGUN, State.TAKEN)  # than its doubts: the copy under way, or the one that arrived
 
@@ -270,6 +272,22 @@ def device_copies(book: Book, row: Delivery) -> int:
         for other in _others(book, row)
         if (other.device, other.address) == (row.device, row.address)
     )
+
+
+def gives_way(book: Book, row: Delivery, now: Instant) -> bool:
+    """Whether *row*, which could be begun, waits for a moment instead: another leg to the same device was
+    begun or taken just now, so this would be a copy that nobody needs. What hangs for longer holds nothing
+    up."""
+    for other in _others(book, row):
+        if (other.device, other.address) != (row.device, row.address):
+            continue
+        taken = other.state is State.TAKEN and other.setback is None
+        since = other.begun_at if other.state is State.BEGUN else other.changed_at if taken else None
+        if since is not None and now < later(since, UNDER_WAY):
+            row.due = later(now, MOMENT)
+            book.save_delivery(row)
+            return True
+    return False
 
 
 def _half(row: Delivery) -> int:

@@ -12,6 +12,7 @@ from gateway.errors import Conflict, ImpossibleMove, StoreFull
 from gateway.lifecycle import Happening, State
 from gateway.model import Content, Instant, LinkName, MessageClass, Ref, later, of_part
 from gateway.outcome import CarrierRef, Level
+from gateway.store import units
 from gateway.store.base import Advance, Missed, NewIncident, PartsTaken
 from gateway.store.rows import accepts, correlation, delivery_of
 from tests.contract.store_case import FAX, HOUR, LEGS, WEB, Case, MemoryCase, SqliteCase
@@ -551,6 +552,7 @@ def test_a_doubt_counts_the_copies_of_other_legs(case: Case) -> None:
     case.lapse()
     (again,) = case.begin()
     assert again.copies_before + again.doubts == 2
+    case.wait(units.UNDER_WAY)
     (second_again,) = case.begin(FAX)
     assert second_again.copies_before + second_again.doubts == 3
     case.doubt(again)
@@ -562,23 +564,44 @@ def test_a_doubt_counts_the_copies_of_other_legs(case: Case) -> None:
 
 def test_a_leg_that_is_begun_while_another_is_under_way_is_a_second_copy(case: Case) -> None:
     """Two legs of one device that both waited: whichever is begun later carries the mark, whoever was opened first;
-    another device of the same person gets its own first copy."""
+    another device of the same person gets its own first copy. It waits for a moment, in case the other is
+    answered; what hangs for longer holds it up no more."""
     legs = (case.leg(), case.leg(link=FAX), case.leg(device="phone", address="5551299", link=FAX))
     case.accept(case.pursued(deliveries=legs))
     later, other_device = case.begin(FAX)
+    assert case.begin() == ()
+    case.wait(units.MOMENT)
+    assert case.begin() == ()
+    case.wait(units.UNDER_WAY - units.MOMENT)
     (first,) = case.begin()
     assert (later.copies_before, other_device.copies_before, first.copies_before) == (0, 0, 1)
+
+
+def test_a_leg_gives_way_to_another_that_was_taken_just_now(case: Case) -> None:
+    """It would be a copy that nobody needs; pursuit stops it. But after a setback it goes out at once."""
+    stored = case.accept(case.pursued(deliveries=(case.leg(), case.leg(link=FAX))))
+    (first,) = case.begin()
+    case.conclude(first, refs=(CarrierRef(scope="spok", ref="r1"),))
+    assert case.begin(FAX) == ()
+    case.report("r1", "failed", setback="no such pager")
+    case.wait(units.MOMENT)
+    (second,) = case.begin(FAX)
+    assert second.copies_before == 1
+    assert case.row(stored).deliveries[0].setback == "no such pager"
 
 
 def test_a_decision_to_send_again_counts_them_too(case: Case) -> None:
     """Whoever decides is not bound by the limit, but the copy is marked with its number."""
     stored = case.accept(case.pursued(deliveries=(case.leg(), case.leg(link=FAX))))
-    (first,), (second,) = case.begin(), case.begin(FAX)
+    (first,) = case.begin()
     case.doubt(first, then="hold", due=0)
+    (second,) = case.begin(FAX)
     case.doubt(second, then="hold", due=0)
     case.lapse()
     assert run(case.store.desk.decide(stored.message, again=True, by="dana", now=case.now)) == 2
-    assert sorted(one.copies_before + one.doubts for one in (*case.begin(), *case.begin(FAX))) == [2, 3]
+    begun = case.begin()
+    case.wait(units.UNDER_WAY)
+    assert sorted(one.copies_before + one.doubts for one in (*begun, *case.begin(FAX))) == [2, 3]
 
 
 def test_many_expiries_leave_one_summary(case: Case) -> None:

@@ -769,6 +769,8 @@ def _begin(book: MemoryBook, lane: LinkName, fence: int, limit: int, ordinary: i
             units.move(book, row, Happening.DEADLINE, now)
             book.event(row.message, now, "expired", row.key)
             units.stir(book, row.incident, now)
+        elif row.incident is not None and units.gives_way(book, row, now):
+            continue
         else:
             units.move(book, row, Happening.BEGIN, now)
             row.begun_at, row.fence = now, fence

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from gateway.model import (
     PublicId,
     Ref,
     checksum,
+    later,
 )
 from gateway.outcome import CarrierRef, Level
 from gateway.store import units
@@ -155,17 +155,13 @@ def begin(tx: Tx, asked: list[Begin]) -> list[Taking]:
             )
             for key in broken:
                 _quarantine(tx, key, ask.now)
-            to_device: Counter[tuple[int, str, str | None]] = Counter()  # copies begun after *rows* were read
-            good = [row for row in rows if _may_begin(tx, ask, row)]
+            devices: set[tuple[int, str, str | None]] = set()  # of pursued rows begun after *rows* were read
+            good = [row for row in rows if _may_begin(tx, ask, row, devices)]
             if good:
                 marks: list[Any] = []
                 for row in good:
                     name = row.correlation or correlation(row.public_id, row.key)
-                    copies = row.copies_before
-                    if row.incident is not None:
-                        device = (row.message, row.address, row.device)
-                        copies = max(copies, row.copies + to_device[device])
-                        to_device[device] += 1
+                    copies = max(row.copies_before, row.copies)
                     begun.append(_begun(row, ask, name, copies))
                     marks += (row.key, name, copies)
                 pressing += sum(row.message_class.pressing for row in good)
@@ -245,7 +241,7 @@ def _order(row: _Due) -> tuple[int, int, int]:
     return row.message_class, row.due or 0, row.key
 
 
-def _may_begin(tx: Tx, ask: Begin, row: _Due) -> bool:
+def _may_begin(tx: Tx, ask: Begin, row: _Due, devices: set[tuple[int, str, str | None]]) -> bool:
     if row.content is None or checksum(ask.lane, row.address, row.content.encode()) != row.checksum:
         _quarantine(tx, row.key, ask.now)
         return False
@@ -256,6 +252,19 @@ def _may_begin(tx: Tx, ask: Begin, row: _Due) -> bool:
         tx.event(row.message, ask.now, "expired", row.key)
         units.stir(tx, row.incident, ask.now)
         return False
+    if row.incident is None:
+        return True
+    device = (row.message, row.address, row.device)
+    if device in devices or row.copies:  # as nearly never: another leg is under way, or was
+        found = tx.delivery(row.key)
+        assert found is not None
+        if device in devices:
+            found.due = later(ask.now, units.MOMENT)
+            tx.save_delivery(found)
+            return False
+        if units.gives_way(tx, found, ask.now):
+            return False
+    devices.add(device)
     return True
 
 
