@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from gateway.cli.daemon import Document
 from gateway.cli.surface import Surface, alone, on_daemon
 from gateway.settings import kinds
 from gateway.settings.types import Rate
+
+_Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @click.group()
@@ -73,17 +76,71 @@ def _show_path(at: Surface, answer: Document) -> None:
         screen.say(f" {answer['says']}")
 
 
+# What several of them are told, in the same words
+
+
+def _listening(port: int) -> _Option:
+    bind = click.option(
+        "--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen."
+    )
+    at = click.option(
+        "--port", type=click.IntRange(0, 65535), default=port, show_default=True, help="0: any."
+    )
+    return lambda command: bind(at(command))
+
+
+def _place(bind: str, port: int) -> str:
+    return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+
+
+def _delay(what: str) -> _Option:
+    return click.option(
+        "--delay",
+        type=click.FloatRange(0, 3600),
+        default=0.0,
+        metavar="SECONDS",
+        help=f"Before {what} is answered.",
+    )
+
+
+def _losses(what: str) -> _Option:
+    cut = click.option(
+        "--lose-answer",
+        type=click.IntRange(0),
+        metavar="BYTES",
+        help=f"Hang up after so many bytes of the answer to {what}.",
+    )
+    share = click.option(
+        "--lose-share",
+        type=click.FloatRange(0, 1),
+        default=1.0,
+        show_default=True,
+        help="Share of answers lost.",
+    )
+    return lambda command: cut(share(command))
+
+
+def _throttle(what: str, above: str) -> _Option:
+    return click.option(
+        "--throttle",
+        metavar="RATE",
+        callback=lambda context, option, value: None if value is None else _a_rate(value),
+        help=f"{what} taken, like 20/s or 10/min; above it {above}.",
+    )
+
+
+def _log(where: str) -> _Option:
+    return click.option(
+        "--log",
+        type=click.Path(path_type=Path),
+        help=f"File for what reached the {where}, a JSON line each.",
+    )
+
+
 @sim.command()
-@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=4444, show_default=True, help="0: any.")
+@_listening(4444)
 @click.option("--login", metavar="NAME:PASSWORD", help="Ask for this login; without, any is taken.")
-@click.option(
-    "--delay",
-    type=click.FloatRange(0, 3600),
-    default=0.0,
-    metavar="SECONDS",
-    help="Before SEND is answered.",
-)
+@_delay("SEND")
 @click.option(
     "--refuse",
     metavar="[STEP:]CODE[:SHARE]",
@@ -91,22 +148,9 @@ def _show_path(at: Surface, answer: Document) -> None:
     callback=lambda context, option, values: tuple(map(_a_refusal, values)),
     help="Answer PAGE, SEND or LOGI (SEND if not said) with CODE, for a share of the pages.",
 )
-@click.option(
-    "--lose-answer",
-    type=click.IntRange(0),
-    metavar="BYTES",
-    help="Hang up after so many bytes of the answer to SEND; the page has reached the pager.",
-)
-@click.option(
-    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
-)
+@_losses("SEND; the page has reached the pager")
 @click.option("--silent", is_flag=True, help="Say yes, and let nothing reach the pager.")
-@click.option(
-    "--throttle",
-    metavar="RATE",
-    callback=lambda context, option, value: None if value is None else _a_rate(value),
-    help="Pages taken, like 20/s or 10/min; above it SEND is answered 421.",
-)
+@_throttle("Pages", "SEND is answered 421")
 @click.option(
     "--progress",
     metavar="SECONDS:CODE[:TEXT]",
@@ -114,9 +158,7 @@ def _show_path(at: Surface, answer: Document) -> None:
     callback=lambda context, option, values: tuple(map(_a_progress, values)),
     help="What MSTAtus says so long after SEND: 860 on the pager, 870 read, 889 answered.",
 )
-@click.option(
-    "--log", type=click.Path(path_type=Path), help="File for what reached the pager, a JSON line each."
-)
+@_log("pager")
 @alone
 def snpp(
     at: Surface,
@@ -158,22 +200,14 @@ def snpp(
         ),
         login=login,
     )
-    host = f"[{bind}]" if ":" in bind else bind
     from gateway.app.simulate import snpp as serve
 
-    at.end(serve(quirks, at=f"{host}:{port}", log=log, as_json=at.json))
+    at.end(serve(quirks, at=_place(bind, port), log=log, as_json=at.json))
 
 
 @sim.command()
-@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=2587, show_default=True, help="0: any.")
-@click.option(
-    "--delay",
-    type=click.FloatRange(0, 3600),
-    default=0.0,
-    metavar="SECONDS",
-    help="Before the text is answered.",
-)
+@_listening(2587)
+@_delay("the text")
 @click.option(
     "--greylist",
     type=click.FloatRange(0, 86400),
@@ -187,22 +221,9 @@ def snpp(
     callback=lambda context, option, values: tuple(map(_a_refusal_of_mail, values)),
     help="Answer RCPT or TEXT (TEXT if not said) with CODE, for a share of the mails.",
 )
-@click.option(
-    "--lose-answer",
-    type=click.IntRange(0),
-    metavar="BYTES",
-    help="Hang up after so many bytes of the answer to the text; the mail has arrived.",
-)
-@click.option(
-    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
-)
+@_losses("the text; the mail has arrived")
 @click.option("--silent", is_flag=True, help="Say yes, and let nothing arrive.")
-@click.option(
-    "--throttle",
-    metavar="RATE",
-    callback=lambda context, option, value: None if value is None else _a_rate(value),
-    help="Mails taken, like 20/s or 10/min; above it RCPT is answered 450.",
-)
+@_throttle("Mails", "RCPT is answered 450")
 @click.option(
     "--report",
     metavar="SECONDS:ACTION",
@@ -218,9 +239,7 @@ def snpp(
 )
 @click.option("--dsn/--no-dsn", default=True, help="Whether it takes wishes for reports.")
 @click.option("--lmtp", is_flag=True, help="Speak LMTP.")
-@click.option(
-    "--log", type=click.Path(path_type=Path), help="File for what reached the mailbox, a JSON line each."
-)
+@_log("mailbox")
 @alone
 def smtp(
     at: Surface,
@@ -266,25 +285,17 @@ def smtp(
         dsn=dsn,
         lmtp=lmtp,
     )
-    host = f"[{bind}]" if ":" in bind else bind
     from gateway.app.simulate import smtp as serve
 
-    at.end(serve(quirks, reports_to=reports_to, at=f"{host}:{port}", log=log, as_json=at.json))
+    at.end(serve(quirks, reports_to=reports_to, at=_place(bind, port), log=log, as_json=at.json))
 
 
 @sim.command()
-@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8737, show_default=True, help="0: any.")
+@_listening(8737)
 @click.option(
     "--login", metavar="ID:CODE", help="senderID and securityCode to be shown; without, any are taken."
 )
-@click.option(
-    "--delay",
-    type=click.FloatRange(0, 3600),
-    default=0.0,
-    metavar="SECONDS",
-    help="Before a page is answered.",
-)
+@_delay("a page")
 @click.option(
     "--progress",
     metavar="SECONDS:WHAT[:TEXT]",
@@ -334,21 +345,8 @@ def smtp(
 )
 @click.option("--truncate/--no-truncate", default=True, help="Whether longer texts are cut at all.")
 @click.option("--choices/--no-choices", default=True, help="Whether multiple choice is taken; if not: 414.")
-@click.option(
-    "--throttle",
-    metavar="RATE",
-    callback=lambda context, option, value: None if value is None else _a_rate(value),
-    help="Pages taken, like 20/s or 10/min; above it the answer is 602.",
-)
-@click.option(
-    "--lose-answer",
-    type=click.IntRange(0),
-    metavar="BYTES",
-    help="Hang up after so many bytes of the answer to a page; it has reached the pager.",
-)
-@click.option(
-    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
-)
+@_throttle("Pages", "the answer is 602")
+@_losses("a page; it has reached the pager")
 @click.option("--hang", is_flag=True, help="Take pages and never answer.")
 @click.option("--html", is_flag=True, help="A captive portal: answer everything by a web page, take nothing.")
 @click.option("--silent", is_flag=True, help="Say yes, and let nothing reach the pager.")
@@ -369,9 +367,7 @@ def smtp(
 @click.option("--empty-text", is_flag=True, help="Nothing inside of success and failure.")
 @click.option("--http10", is_flag=True, help="Answer in HTTP/1.0.")
 @click.option("--close", is_flag=True, help="Hang up after every answer.")
-@click.option(
-    "--log", type=click.Path(path_type=Path), help="File for what reached the pager, a JSON line each."
-)
+@_log("pager")
 @alone
 def wctp(
     at: Surface,
@@ -412,10 +408,9 @@ def wctp(
         rate=throttle,
         **quirks,
     )
-    host = f"[{bind}]" if ":" in bind else bind
     from gateway.app.simulate import wctp as serve
 
-    at.end(serve(told, push_to=push_to, at=f"{host}:{port}", log=log, as_json=at.json))
+    at.end(serve(told, push_to=push_to, at=_place(bind, port), log=log, as_json=at.json))
 
 
 def _a_refusal_of_wctp(text: str) -> tuple[str, int, float, int | None]:
@@ -465,8 +460,7 @@ def _a_pattern(text: str | None, option: str) -> str | None:
 
 
 @sim.command()
-@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=10001, show_default=True, help="0: any.")
+@_listening(10001)
 @click.option(
     "--pty",
     type=click.Path(path_type=Path),
@@ -580,13 +574,7 @@ def _a_pattern(text: str | None, option: str) -> str | None:
     callback=lambda context, option, values: tuple(map(_a_refusal_of_a_page, values)),
     help="Answer a page to PAGER (any if not said) with CODE, for a share of the pages.",
 )
-@click.option(
-    "--delay",
-    type=click.FloatRange(0, 3600),
-    default=0.0,
-    metavar="SECONDS",
-    help="Before a page is answered.",
-)
+@_delay("a page")
 @click.option(
     "--mute",
     type=click.IntRange(0),
@@ -594,15 +582,7 @@ def _a_pattern(text: str | None, option: str) -> str | None:
     default=0,
     help="Say nothing to the first N pages of a call; they have reached the pager.",
 )
-@click.option(
-    "--lose-answer",
-    type=click.IntRange(0),
-    metavar="BYTES",
-    help="Hang up after so many bytes of the answer to a page; it has reached the pager.",
-)
-@click.option(
-    "--lose-share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of answers lost."
-)
+@_losses("a page; it has reached the pager")
 @click.option("--silent", is_flag=True, help="Say yes, and let nothing reach the pager.")
 @click.option("--regret", is_flag=True, help="RS at log-off: some page was not good after all.")
 @click.option(
@@ -612,9 +592,7 @@ def _a_pattern(text: str | None, option: str) -> str | None:
     show_default=True,
     help="Hang up at log-off without a word, or stay on the line in silence.",
 )
-@click.option(
-    "--log", type=click.Path(path_type=Path), help="File for what reached the pager, a JSON line each."
-)
+@_log("pager")
 @alone
 def tap(
     at: Surface,
@@ -663,8 +641,7 @@ def tap(
         ),
         **more,
     )
-    host = f"[{bind}]" if ":" in bind else bind
-    where = f"{host}:{port}" if pty is None else f"pty:{pty}"
+    where = _place(bind, port) if pty is None else f"pty:{pty}"
     from gateway.app.simulate import tap as serve
 
     at.end(serve(quirks, baud=baud, modem=modem, at=where, log=log, as_json=at.json))
