@@ -424,6 +424,7 @@ class AnsweringModem:
         for octet in data:
             if self._echo and self.stage is not Stage.DIALLING:
                 events.append(Say(data=bytes((octet,))))
+            octet &= 0x7F  # a command may come with a parity bit, whichever it is
             if self.stage is Stage.DIALLING:  # any octet ends dialling
                 events += self.result(Heard(word=Word.NO_CARRIER))
             elif octet == 13:

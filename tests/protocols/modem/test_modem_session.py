@@ -324,6 +324,14 @@ def test_our_modem_has_a_dial_tone() -> None:
     assert modem.stage is s.Stage.COMMAND
 
 
+def test_our_modem_understands_commands_with_a_parity_bit() -> None:
+    """From a port that reckons its parity itself, or has the other one."""
+    for odd in (0, 1):
+        modem = s.AnsweringModem()
+        said = bytes(octet | 0x80 if (octet.bit_count() + odd) % 2 else octet for octet in b"ATZ\r")
+        assert modem.receive(said)[-1] == Say(data=OK)
+
+
 def test_states_are_a_table() -> None:
     """Every phase but the first is reached, each can close."""
     assert set(NEXT.values()) == set(Phase) - {Phase.PLUGGED}
