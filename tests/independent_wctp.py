@@ -16,6 +16,7 @@ import threading
 import urllib.error
 import urllib.request
 import xml.etree.ElementTree as ET
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -393,7 +394,7 @@ class Heard:
     refused: str | None = None
 
 
-class _Server:
+class _Server(ABC):
     """HTTP on loopback in a thread of its own; what is special is in ``answer``."""
 
     def __init__(self) -> None:
@@ -449,8 +450,9 @@ class _Server:
         """Why documents were refused, in order."""
         return [one.refused for one in self.heard if one.refused is not None]
 
+    @abstractmethod
     def answer(self, version: str, operation: ET.Element) -> ET.Element:
-        raise NotImplementedError
+        """What *operation* gets."""
 
     def _take(self, request: BaseHTTPRequestHandler) -> None:
         length = request.headers.get("Content-Length", "")

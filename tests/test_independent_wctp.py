@@ -386,6 +386,6 @@ def test_it_shares_nothing_with_what_it_tests() -> None:
     source = Path(w.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r"^(?:from|import) ([\w.]+)", source, re.M))
     assert names == {
-        "__future__", "base64", "collections.abc", "dataclasses", "datetime", "http.server", "re", "secrets",
-        "threading", "typing", "urllib.error", "urllib.request", "xml.etree.ElementTree",
+        "__future__", "abc", "base64", "collections.abc", "dataclasses", "datetime", "http.server", "re",
+        "secrets", "threading", "typing", "urllib.error", "urllib.request", "xml.etree.ElementTree",
     }  # fmt: skip

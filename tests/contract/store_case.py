@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -49,7 +50,7 @@ EVERYTHING: frozenset[NoticeKind] = frozenset(get_args(NoticeKind))
 SAFE = Durability(min_free=0)
 
 
-class Case:
+class Case(ABC):
     """A store of one engine, and the words of these tests."""
 
     store: Store
@@ -60,17 +61,17 @@ class Case:
 
     # engines fill these in
 
+    @abstractmethod
     def reopen(self) -> None:
         """Close and open again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def crash(self) -> None:
         """The process is killed and started again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spoil(self, message: int) -> None:
         """Change a stored text behind the store's back."""
-        raise NotImplementedError
 
     # words
 

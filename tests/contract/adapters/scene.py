@@ -11,6 +11,7 @@ InDoubt or Taken only if it was; it goes over that point once, and hears a bound
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Example:
         assert isinstance(outcome, Taken) or outcome.code, f"no code: {outcome}"
 
 
-class FarEnd(Protocol):
+class FarEnd(ABC, Protocol):
     """The far end of one connection, in a good dialogue. Subclass: ``begin`` and ``hear``.
 
     Give every answer by ``say``; tell ``took`` of a page at its point of no return.
@@ -104,9 +105,9 @@ class FarEnd(Protocol):
     def begin(self) -> None:
         """The connection is there."""
 
+    @abstractmethod
     def hear(self, data: bytes) -> None:
         """Take in what the gateway says."""
-        raise NotImplementedError
 
     def say(self, step: str, good: bytes) -> bytes | None:
         """Answer *step*: by *good*, or by what the test wants instead. Returns what was said."""
@@ -180,9 +181,9 @@ class LineFarEnd(FarEnd):
 
     _buffer = b""
 
+    @abstractmethod
     def line(self, line: bytes) -> None:
         """Take in one line, without its CR LF."""
-        raise NotImplementedError
 
     def hear(self, data: bytes) -> None:
         *lines, self._buffer = (self._buffer + data).split(b"\r\n")
