@@ -284,10 +284,15 @@ def gives_way(book: Book, row: Delivery, now: Instant) -> bool:
         taken = other.state is State.TAKEN and other.setback is None
         since = other.begun_at if other.state is State.BEGUN else other.changed_at if taken else None
         if since is not None and now < later(since, UNDER_WAY):
-            row.due = later(now, MOMENT)
-            book.save_delivery(row)
+            wait_a_moment(book, row, now)
             return True
     return False
+
+
+def wait_a_moment(book: Book, row: Delivery, now: Instant) -> None:
+    """*row* is looked at again soon."""
+    row.due = later(now, MOMENT)
+    book.save_delivery(row)
 
 
 def _half(row: Delivery) -> int:

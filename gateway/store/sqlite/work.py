@@ -20,7 +20,6 @@ from gateway.model import (
     PublicId,
     Ref,
     checksum,
-    later,
 )
 from gateway.outcome import CarrierRef, Level
 from gateway.store import units
@@ -259,8 +258,7 @@ def _may_begin(tx: Tx, ask: Begin, row: _Due, devices: set[tuple[int, str, str |
         found = tx.delivery(row.key)
         assert found is not None
         if device in devices:
-            found.due = later(ask.now, units.MOMENT)
-            tx.save_delivery(found)
+            units.wait_a_moment(tx, found, ask.now)
             return False
         if units.gives_way(tx, found, ask.now):
             return False
